@@ -1,0 +1,468 @@
+//! Exactly the last *n* outcomes, really sliding, in O(1) a record and without a lock.
+//!
+//! # How it works
+//! All that a verdict needs lies in one word: where the next outcome goes (`head`), whether the
+//! ring is full, how many failures and slow calls it holds, the generation, how often the ring has
+//! come round (`lap`), and the newest outcome itself. A record is one compare-and-swap of that word:
+//! it counts the new outcome in and the oldest one out in the same step, so every value the word
+//! ever has is the exact count of some sequence of the records.
+//!
+//! The outcomes themselves lie in a ring of cells, from which the oldest is read when its turn comes
+//! to leave. The newest is in the word only; whoever records next first copies it to its cell, and
+//! since all do so, anyone can: nobody waits for a thread that stopped half-way. A cell carries the
+//! tag of the lap and generation that filled it, so a copy that arrives late finds a newer tag, or
+//! its own, and does nothing.
+//!
+//! A full ring without failures and slow calls doesn't change when one more success comes: that
+//! record, the common one, reads one word and writes nothing.
+//!
+//! # Orderings
+//! The word is changed by AcqRel swaps, so whoever reads a word also sees the cells that were
+//! copied before it. Cells are changed by AcqRel swaps too: who finds a copy already made and goes
+//! on to publish a word passes it on.
+
+use super::Entry;
+use crate::event::Counts;
+use crate::sync::{AtomicU64, Ordering};
+
+/// The largest ring.
+pub(crate) const MAX: usize = 4095;
+
+/// Where each field lies in the word, for a ring of `n`.
+///
+/// ```text
+///  63            ...              0
+/// +------------+-----+------+------+----------+------+--------+
+/// | generation | lap | head | slow | failures | full | newest |
+/// |    rest/2  | rest|  w   |  w   |    w     |  1   |   2    |   w = bits to hold n
+/// +------------+-----+------+------+----------+------+--------+
+/// ```
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    n: u64,
+    width: u32,
+    lap_bits: u32,
+}
+
+const NEWEST: u32 = 0;
+const FULL: u32 = 2;
+const FAILURES: u32 = 3;
+
+impl Layout {
+    fn new(n: usize) -> Self {
+        let width = usize::BITS - n.leading_zeros();
+        let rest = 64 - FAILURES - 3 * width;
+        Self { n: n as u64, width, lap_bits: rest.div_ceil(2) }
+    }
+
+    const fn slow(self) -> u32 {
+        FAILURES + self.width
+    }
+
+    const fn head(self) -> u32 {
+        FAILURES + 2 * self.width
+    }
+
+    const fn lap(self) -> u32 {
+        FAILURES + 3 * self.width
+    }
+
+    const fn generation(self) -> u32 {
+        self.lap() + self.lap_bits
+    }
+
+    /// The part of `generation` that the word can hold.
+    const fn generation_mask(self) -> u64 {
+        u64::MAX >> self.generation()
+    }
+
+    fn unpack(self, word: u64) -> Ring {
+        let field = |at: u32, bits: u32| (word >> at) & ((1 << bits) - 1);
+        Ring {
+            generation: word >> self.generation(),
+            lap: field(self.lap(), self.lap_bits),
+            head: field(self.head(), self.width),
+            slow: field(self.slow(), self.width),
+            failures: field(FAILURES, self.width),
+            full: field(FULL, 1) == 1,
+            newest: Entry::from_bits(field(NEWEST, 2)),
+        }
+    }
+
+    const fn pack(self, ring: Ring) -> u64 {
+        ring.generation << self.generation()
+            | ring.lap << self.lap()
+            | ring.head << self.head()
+            | ring.slow << self.slow()
+            | ring.failures << FAILURES
+            | (ring.full as u64) << FULL
+            | ring.newest.bits() << NEWEST
+    }
+}
+
+/// The word, unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ring {
+    generation: u64,
+    lap: u64,
+    head: u64,
+    slow: u64,
+    failures: u64,
+    full: bool,
+    newest: Entry,
+}
+
+impl Ring {
+    const fn empty(generation: u64) -> Self {
+        let newest = Entry { failed: false, slow: false };
+        Self { generation, lap: 0, head: 0, slow: 0, failures: 0, full: false, newest }
+    }
+
+    const fn is_spotless(&self) -> bool {
+        self.full && self.failures == 0 && self.slow == 0
+    }
+
+    const fn counts(&self, n: u64) -> Counts {
+        let total = if self.full { n } else { self.head };
+        Counts { total, failures: self.failures, slow: self.slow }
+    }
+
+    /// Where the newest outcome's cell is, and the tag it gets; `None` before the first record.
+    const fn newest_cell(&self, layout: Layout) -> Option<(usize, u64)> {
+        let (index, lap) = match (self.head, self.full) {
+            (0, false) => return None,
+            (0, true) => (layout.n - 1, self.lap.wrapping_sub(1)),
+            (head, _) => (head - 1, self.lap),
+        };
+        let tag = self.generation << layout.lap_bits | lap & ((1 << layout.lap_bits) - 1);
+        Some((index as usize, tag << 2 | self.newest.bits()))
+    }
+
+    /// The ring after one more `entry`, with `oldest` leaving if it is full.
+    const fn with(self, entry: Entry, oldest: Entry, layout: Layout) -> Self {
+        let (out_failed, out_slow) =
+            if self.full { (oldest.failed as u64, oldest.slow as u64) } else { (0, 0) };
+        let came_round = self.head + 1 == layout.n;
+        Self {
+            generation: self.generation,
+            lap: (self.lap + came_round as u64) & ((1 << layout.lap_bits) - 1),
+            head: if came_round { 0 } else { self.head + 1 },
+            slow: self.slow + entry.slow as u64 - out_slow,
+            failures: self.failures + entry.failed as u64 - out_failed,
+            full: self.full || came_round,
+            newest: entry,
+        }
+    }
+}
+
+/// The last *n* outcomes of one generation.
+#[derive(Debug)]
+pub(crate) struct CountWindow {
+    word: AtomicU64,
+    cells: Box<[AtomicU64]>,
+    layout: Layout,
+}
+
+impl CountWindow {
+    /// An empty window of the last `n` outcomes, `n` in `1..=MAX`.
+    pub(crate) fn new(n: usize, generation: u32) -> Self {
+        debug_assert!((1..=MAX).contains(&n));
+        let layout = Layout::new(n);
+        let ring = Ring::empty(u64::from(generation) & layout.generation_mask());
+        Self {
+            word: AtomicU64::new(layout.pack(ring)),
+            // All ones is a tag of no early lap, and outcomes are read from full rings only.
+            cells: (0..n).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            layout,
+        }
+    }
+
+    /// Counts `entry` in; gives the counts that this very record made, or `None` if the window
+    /// has gone on to another generation.
+    #[inline]
+    pub(crate) fn record(&self, entry: Entry, generation: u32) -> Option<Counts> {
+        // Acquire: pairs with the Release half of the swaps below, so the cells are there.
+        let word = self.word.load(Ordering::Acquire);
+        let ring = self.layout.unpack(word);
+        if ring.generation != u64::from(generation) & self.layout.generation_mask() {
+            return None;
+        }
+        if ring.is_spotless() && entry == Entry::default() {
+            return Some(ring.counts(self.layout.n));
+        }
+        self.record_in(word, entry)
+    }
+
+    fn record_in(&self, mut word: u64, entry: Entry) -> Option<Counts> {
+        let generation = self.layout.unpack(word).generation;
+        loop {
+            let ring = self.layout.unpack(word);
+            if ring.generation != generation {
+                return None;
+            }
+            if ring.is_spotless() && entry == Entry::default() {
+                return Some(ring.counts(self.layout.n));
+            }
+            let oldest = match self.settle_newest(ring, word) {
+                // In a ring of one the newest is also the oldest.
+                Ok(()) if self.layout.n == 1 => ring.newest,
+                // Acquire: the cell was copied before a word that we have read (see "Orderings").
+                Ok(()) => Entry::from_bits(
+                    self.cells[ring.head as usize].load(Ordering::Acquire),
+                ),
+                Err(now) => {
+                    word = now;
+                    continue;
+                }
+            };
+            let next = ring.with(entry, oldest, self.layout);
+            // AcqRel: Release hands on the cell copied above; Acquire takes others' cells.
+            match self.word.compare_exchange_weak(
+                word,
+                self.layout.pack(next),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(next.counts(self.layout.n)),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Copies the newest outcome from the word to its cell, unless someone has; `Err` is the newer
+    /// word if it moved on meanwhile.
+    fn settle_newest(&self, ring: Ring, word: u64) -> Result<(), u64> {
+        let Some((index, tagged)) = ring.newest_cell(self.layout) else { return Ok(()) };
+        // Acquire: pairs with the Release of the swap below, by whoever made the copy.
+        let mut found = self.cells[index].load(Ordering::Acquire);
+        while found != tagged {
+            // The cell is the one to fill only while the word still says so: else `found` may be
+            // of a later lap. Acquire: as for every look at the word; after the look at the cell.
+            let now = self.word.load(Ordering::Acquire);
+            if now != word {
+                return Err(now);
+            }
+            // AcqRel: Release passes the copy on, Acquire takes the one that came first.
+            match self.cells[index].compare_exchange(
+                found,
+                tagged,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => break,
+                // Someone made this very copy; or one that a reset had overtaken arrived late.
+                Err(other) => found = other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties the window for a new generation; later records of older ones change nothing.
+    pub(crate) fn reset(&self, generation: u32) {
+        let ring = Ring::empty(u64::from(generation) & self.layout.generation_mask());
+        // AcqRel swap, not a store: it stays in the chain of words that hand on the cells.
+        self.word.swap(self.layout.pack(ring), Ordering::AcqRel);
+    }
+
+    /// The counts at this moment.
+    pub(crate) fn counts(&self) -> Counts {
+        // Relaxed: the word is read for itself, no cell behind it.
+        self.layout.unpack(self.word.load(Ordering::Relaxed)).counts(self.layout.n)
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    const OK: Entry = Entry { failed: false, slow: false };
+    const FAILED: Entry = Entry { failed: true, slow: false };
+    const SLOW: Entry = Entry { failed: false, slow: true };
+
+    #[test]
+    fn old_outcomes_leave_one_by_one() {
+        let window = CountWindow::new(3, 0);
+        for (entry, failures) in [(FAILED, 1), (FAILED, 2), (OK, 2), (OK, 1), (OK, 0), (OK, 0)] {
+            assert_eq!(window.record(entry, 0).unwrap().failures, failures);
+        }
+        assert_eq!(window.counts(), Counts { total: 3, failures: 0, slow: 0 });
+    }
+
+    #[test]
+    fn a_spotless_full_window_is_not_written() {
+        let window = CountWindow::new(4, 9);
+        for _ in 0..4 {
+            window.record(OK, 9);
+        }
+        let before = window.word.load(Ordering::Relaxed);
+        for _ in 0..10 {
+            assert_eq!(window.record(OK, 9).unwrap().total, 4);
+        }
+        assert_eq!(window.word.load(Ordering::Relaxed), before);
+    }
+
+    #[test]
+    fn ten_thousand_successes_do_not_delay_the_next_half_window_of_failures() {
+        let window = CountWindow::new(100, 0);
+        for _ in 0..10_000 {
+            window.record(OK, 0);
+        }
+        for i in 1..=50 {
+            assert_eq!(window.record(FAILED, 0).unwrap().failures, i);
+        }
+    }
+
+    #[test]
+    fn an_older_generation_changes_nothing() {
+        let window = CountWindow::new(4, 0);
+        window.record(FAILED, 0);
+        window.reset(1);
+        assert_eq!(window.record(FAILED, 0), None);
+        assert_eq!(window.counts(), Counts::default());
+        assert_eq!(window.record(SLOW, 1), Some(Counts { total: 1, failures: 0, slow: 1 }));
+    }
+
+    #[test]
+    fn the_largest_ring_keeps_its_fields_apart() {
+        let window = CountWindow::new(MAX, u32::MAX);
+        for _ in 0..2 * MAX {
+            window.record(Entry { failed: true, slow: true }, u32::MAX);
+        }
+        let n = MAX as u64;
+        assert_eq!(window.counts(), Counts { total: n, failures: n, slow: n });
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Record(Entry),
+        Reset,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let entry = (any::<bool>(), any::<bool>()).prop_map(|(failed, slow)| Entry { failed, slow });
+        let step = prop_oneof![
+            60 => entry.prop_map(Step::Record),
+            30 => Just(Step::Record(OK)),
+            1 => Just(Step::Reset)
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn it_equals_a_naive_queue(n in 1_usize..12, steps in steps()) {
+            let window = CountWindow::new(n, 0);
+            let mut naive: VecDeque<Entry> = VecDeque::new();
+            let mut generation = 0;
+            for step in steps {
+                match step {
+                    Step::Record(entry) => {
+                        if naive.len() == n {
+                            naive.pop_front();
+                        }
+                        naive.push_back(entry);
+                        let want = Counts {
+                            total: naive.len() as u64,
+                            failures: naive.iter().filter(|e| e.failed).count() as u64,
+                            slow: naive.iter().filter(|e| e.slow).count() as u64,
+                        };
+                        prop_assert_eq!(window.record(entry, generation), Some(want));
+                        prop_assert_eq!(window.counts(), want);
+                    }
+                    Step::Reset => {
+                        generation += 1;
+                        naive.clear();
+                        window.reset(generation);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_lose_nothing() {
+        let window = CountWindow::new(7, 0);
+        std::thread::scope(|scope| {
+            for t in 0..4_u64 {
+                let window = &window;
+                scope.spawn(move || {
+                    for i in 0..50_000 {
+                        let entry =
+                            Entry { failed: (i * 7 + t) % 3 == 0, slow: (i + t) % 5 == 0 };
+                        let counts = window.record(entry, 0).unwrap();
+                        assert!(counts.failures <= counts.total && counts.slow <= counts.total);
+                    }
+                });
+            }
+        });
+        // After a full lap of known outcomes nothing of the storm may be left.
+        for _ in 0..7 {
+            window.record(SLOW, 0);
+        }
+        assert_eq!(window.counts(), Counts { total: 7, failures: 0, slow: 7 });
+    }
+}
+
+#[cfg(all(test, seawall_loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    const OK: Entry = Entry { failed: false, slow: false };
+    const FAILED: Entry = Entry { failed: true, slow: false };
+
+    /// Two threads record into a full ring of two; afterwards a lap of successes must leave
+    /// nothing, whatever the interleaving: no outcome was lost or left behind.
+    #[test]
+    fn records_that_overlap_are_each_counted_once() {
+        loom::model(|| {
+            let window = Arc::new(CountWindow::new(2, 0));
+            window.record(FAILED, 0);
+            window.record(OK, 0);
+            let other = {
+                let window = Arc::clone(&window);
+                thread::spawn(move || window.record(FAILED, 0).unwrap())
+            };
+            let mine = window.record(OK, 0).unwrap();
+            let theirs = other.join().unwrap();
+            for counts in [mine, theirs] {
+                assert_eq!(counts.total, 2);
+                assert!(counts.failures <= 2);
+            }
+            // Both orders of the two end with one failure in the ring.
+            assert_eq!(window.counts().failures, 1);
+            window.record(OK, 0);
+            window.record(OK, 0);
+            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
+        });
+    }
+
+    /// A record of the old generation races a reset: it lands before it, or not at all.
+    #[test]
+    fn a_late_record_never_touches_the_next_generation() {
+        loom::model(|| {
+            let window = Arc::new(CountWindow::new(2, 0));
+            window.record(FAILED, 0);
+            let other = {
+                let window = Arc::clone(&window);
+                thread::spawn(move || {
+                    window.record(FAILED, 0);
+                })
+            };
+            window.reset(1);
+            window.record(OK, 1);
+            other.join().unwrap();
+            assert_eq!(window.counts(), Counts { total: 1, failures: 0, slow: 0 });
+            window.record(FAILED, 1);
+            window.record(OK, 1);
+            assert_eq!(window.counts(), Counts { total: 2, failures: 1, slow: 0 });
+            window.record(OK, 1);
+            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
+        });
+    }
+}

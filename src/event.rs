@@ -186,7 +186,11 @@ pub struct Call {
 
 impl Call {
     pub(crate) const fn new(outcome: Outcome, slow: bool, elapsed: Option<Duration>) -> Self {
-        Self { outcome, slow, elapsed }
+        Self {
+            outcome,
+            slow,
+            elapsed,
+        }
     }
 }
 
@@ -204,9 +208,17 @@ pub struct Wants {
 
 impl Wants {
     /// Events alone.
-    pub const EVENTS: Self = Self { events: true, refusals: false, calls: false };
+    pub const EVENTS: Self = Self {
+        events: true,
+        refusals: false,
+        calls: false,
+    };
     /// Everything.
-    pub const ALL: Self = Self { events: true, refusals: true, calls: true };
+    pub const ALL: Self = Self {
+        events: true,
+        refusals: true,
+        calls: true,
+    };
 }
 
 /// Listens to layers: attached once to each, when the layer is built.
@@ -283,20 +295,36 @@ type AttachFn = Arc<dyn Fn(Room, &'static str) -> Option<Box<dyn Sink>> + Send +
 impl Observers {
     pub(crate) fn add<O: Observe>(&mut self, observer: O) {
         let observer = Arc::new(observer);
-        self.0.push(Arc::new(move |room, name| Arc::clone(&observer).attach(room, name)));
+        self.0.push(Arc::new(move |room, name| {
+            Arc::clone(&observer).attach(room, name)
+        }));
     }
 
     pub(crate) fn attach(&self, room: Room, name: &'static str) -> Sinks {
-        let all: Box<[_]> = self.0.iter().filter_map(|attach| attach(room, name)).collect();
+        let all: Box<[_]> = self
+            .0
+            .iter()
+            .filter_map(|attach| attach(room, name))
+            .collect();
         let wants = all.iter().map(|sink| sink.wants()).fold(
-            Wants { events: false, refusals: false, calls: false },
+            Wants {
+                events: false,
+                refusals: false,
+                calls: false,
+            },
             |sum, one| Wants {
                 events: sum.events | one.events,
                 refusals: sum.refusals | one.refusals,
                 calls: sum.calls | one.calls,
             },
         );
-        Sinks { room, name, wants, all, panics: AtomicU64::new(0) }
+        Sinks {
+            room,
+            name,
+            wants,
+            all,
+            panics: AtomicU64::new(0),
+        }
     }
 }
 
@@ -336,7 +364,12 @@ impl Sinks {
 
     pub(crate) fn event(&self, at: Moment, kind: Kind) {
         if self.wants.events {
-            let event = Event { room: self.room, name: self.name, at, kind };
+            let event = Event {
+                room: self.room,
+                name: self.name,
+                at,
+                kind,
+            };
             self.each(|sink| sink.event(&event));
         }
     }

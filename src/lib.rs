@@ -1,13 +1,16 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+pub mod bulkhead;
 pub mod clock;
 pub mod error;
 pub mod event;
+mod guarded;
 pub mod key;
 mod live;
 mod local;
 pub mod outcome;
 pub mod ratio;
+mod readied;
 pub mod rng;
 pub mod stale;
 mod sync;

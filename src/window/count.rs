@@ -52,7 +52,11 @@ impl Layout {
     fn new(n: usize) -> Self {
         let width = usize::BITS - n.leading_zeros();
         let rest = 64 - FAILURES - 3 * width;
-        Self { n: n as u64, width, lap_bits: rest.div_ceil(2) }
+        Self {
+            n: n as u64,
+            width,
+            lap_bits: rest.div_ceil(2),
+        }
     }
 
     const fn slow(self) -> u32 {
@@ -114,8 +118,19 @@ struct Ring {
 
 impl Ring {
     const fn empty(generation: u64) -> Self {
-        let newest = Entry { failed: false, slow: false };
-        Self { generation, lap: 0, head: 0, slow: 0, failures: 0, full: false, newest }
+        let newest = Entry {
+            failed: false,
+            slow: false,
+        };
+        Self {
+            generation,
+            lap: 0,
+            head: 0,
+            slow: 0,
+            failures: 0,
+            full: false,
+            newest,
+        }
     }
 
     const fn is_spotless(&self) -> bool {
@@ -124,7 +139,11 @@ impl Ring {
 
     const fn counts(&self, n: u64) -> Counts {
         let total = if self.full { n } else { self.head };
-        Counts { total, failures: self.failures, slow: self.slow }
+        Counts {
+            total,
+            failures: self.failures,
+            slow: self.slow,
+        }
     }
 
     /// Where the newest outcome's cell is, and the tag it gets; `None` before the first record.
@@ -140,8 +159,11 @@ impl Ring {
 
     /// The ring after one more `entry`, with `oldest` leaving if it is full.
     const fn with(self, entry: Entry, oldest: Entry, layout: Layout) -> Self {
-        let (out_failed, out_slow) =
-            if self.full { (oldest.failed as u64, oldest.slow as u64) } else { (0, 0) };
+        let (out_failed, out_slow) = if self.full {
+            (oldest.failed as u64, oldest.slow as u64)
+        } else {
+            (0, 0)
+        };
         let came_round = self.head + 1 == layout.n;
         Self {
             generation: self.generation,
@@ -207,9 +229,7 @@ impl CountWindow {
                 // In a ring of one the newest is also the oldest.
                 Ok(()) if self.layout.n == 1 => ring.newest,
                 // Acquire: the cell was copied before a word that we have read (see "Orderings").
-                Ok(()) => Entry::from_bits(
-                    self.cells[ring.head as usize].load(Ordering::Acquire),
-                ),
+                Ok(()) => Entry::from_bits(self.cells[ring.head as usize].load(Ordering::Acquire)),
                 Err(now) => {
                     word = now;
                     continue;
@@ -232,7 +252,9 @@ impl CountWindow {
     /// Copies the newest outcome from the word to its cell, unless someone has; `Err` is the newer
     /// word if it moved on meanwhile.
     fn settle_newest(&self, ring: Ring, word: u64) -> Result<(), u64> {
-        let Some((index, tagged)) = ring.newest_cell(self.layout) else { return Ok(()) };
+        let Some((index, tagged)) = ring.newest_cell(self.layout) else {
+            return Ok(());
+        };
         // Acquire: pairs with the Release of the swap below, by whoever made the copy.
         let mut found = self.cells[index].load(Ordering::Acquire);
         while found != tagged {
@@ -267,7 +289,9 @@ impl CountWindow {
     /// The counts at this moment.
     pub(crate) fn counts(&self) -> Counts {
         // Relaxed: the word is read for itself, no cell behind it.
-        self.layout.unpack(self.word.load(Ordering::Relaxed)).counts(self.layout.n)
+        self.layout
+            .unpack(self.word.load(Ordering::Relaxed))
+            .counts(self.layout.n)
     }
 }
 
@@ -277,9 +301,18 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
-    const OK: Entry = Entry { failed: false, slow: false };
-    const FAILED: Entry = Entry { failed: true, slow: false };
-    const SLOW: Entry = Entry { failed: false, slow: true };
+    const OK: Entry = Entry {
+        failed: false,
+        slow: false,
+    };
+    const FAILED: Entry = Entry {
+        failed: true,
+        slow: false,
+    };
+    const SLOW: Entry = Entry {
+        failed: false,
+        slow: true,
+    };
 
     #[test]
     fn old_outcomes_leave_one_by_one() {
@@ -287,7 +320,14 @@ mod tests {
         for (entry, failures) in [(FAILED, 1), (FAILED, 2), (OK, 2), (OK, 1), (OK, 0), (OK, 0)] {
             assert_eq!(window.record(entry, 0).unwrap().failures, failures);
         }
-        assert_eq!(window.counts(), Counts { total: 3, failures: 0, slow: 0 });
+        assert_eq!(
+            window.counts(),
+            Counts {
+                total: 3,
+                failures: 0,
+                slow: 0
+            }
+        );
     }
 
     #[test]
@@ -321,17 +361,37 @@ mod tests {
         window.reset(1);
         assert_eq!(window.record(FAILED, 0), None);
         assert_eq!(window.counts(), Counts::default());
-        assert_eq!(window.record(SLOW, 1), Some(Counts { total: 1, failures: 0, slow: 1 }));
+        assert_eq!(
+            window.record(SLOW, 1),
+            Some(Counts {
+                total: 1,
+                failures: 0,
+                slow: 1
+            })
+        );
     }
 
     #[test]
     fn the_largest_ring_keeps_its_fields_apart() {
         let window = CountWindow::new(MAX, u32::MAX);
         for _ in 0..2 * MAX {
-            window.record(Entry { failed: true, slow: true }, u32::MAX);
+            window.record(
+                Entry {
+                    failed: true,
+                    slow: true,
+                },
+                u32::MAX,
+            );
         }
         let n = MAX as u64;
-        assert_eq!(window.counts(), Counts { total: n, failures: n, slow: n });
+        assert_eq!(
+            window.counts(),
+            Counts {
+                total: n,
+                failures: n,
+                slow: n
+            }
+        );
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -341,7 +401,8 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let entry = (any::<bool>(), any::<bool>()).prop_map(|(failed, slow)| Entry { failed, slow });
+        let entry =
+            (any::<bool>(), any::<bool>()).prop_map(|(failed, slow)| Entry { failed, slow });
         let step = prop_oneof![
             60 => entry.prop_map(Step::Record),
             30 => Just(Step::Record(OK)),
@@ -391,8 +452,10 @@ mod tests {
                 let window = &window;
                 scope.spawn(move || {
                     for i in 0..50_000 {
-                        let entry =
-                            Entry { failed: (i * 7 + t) % 3 == 0, slow: (i + t) % 5 == 0 };
+                        let entry = Entry {
+                            failed: (i * 7 + t) % 3 == 0,
+                            slow: (i + t) % 5 == 0,
+                        };
                         let counts = window.record(entry, 0).unwrap();
                         assert!(counts.failures <= counts.total && counts.slow <= counts.total);
                     }
@@ -403,7 +466,14 @@ mod tests {
         for _ in 0..7 {
             window.record(SLOW, 0);
         }
-        assert_eq!(window.counts(), Counts { total: 7, failures: 0, slow: 7 });
+        assert_eq!(
+            window.counts(),
+            Counts {
+                total: 7,
+                failures: 0,
+                slow: 7
+            }
+        );
     }
 }
 
@@ -413,8 +483,14 @@ mod model {
     use loom::sync::Arc;
     use loom::thread;
 
-    const OK: Entry = Entry { failed: false, slow: false };
-    const FAILED: Entry = Entry { failed: true, slow: false };
+    const OK: Entry = Entry {
+        failed: false,
+        slow: false,
+    };
+    const FAILED: Entry = Entry {
+        failed: true,
+        slow: false,
+    };
 
     /// Two threads record into a full ring of two; afterwards a lap of successes must leave
     /// nothing, whatever the interleaving: no outcome was lost or left behind.
@@ -438,7 +514,14 @@ mod model {
             assert_eq!(window.counts().failures, 1);
             window.record(OK, 0);
             window.record(OK, 0);
-            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
+            assert_eq!(
+                window.counts(),
+                Counts {
+                    total: 2,
+                    failures: 0,
+                    slow: 0
+                }
+            );
         });
     }
 
@@ -457,12 +540,33 @@ mod model {
             window.reset(1);
             window.record(OK, 1);
             other.join().unwrap();
-            assert_eq!(window.counts(), Counts { total: 1, failures: 0, slow: 0 });
+            assert_eq!(
+                window.counts(),
+                Counts {
+                    total: 1,
+                    failures: 0,
+                    slow: 0
+                }
+            );
             window.record(FAILED, 1);
             window.record(OK, 1);
-            assert_eq!(window.counts(), Counts { total: 2, failures: 1, slow: 0 });
+            assert_eq!(
+                window.counts(),
+                Counts {
+                    total: 2,
+                    failures: 1,
+                    slow: 0
+                }
+            );
             window.record(OK, 1);
-            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
+            assert_eq!(
+                window.counts(),
+                Counts {
+                    total: 2,
+                    failures: 0,
+                    slow: 0
+                }
+            );
         });
     }
 }

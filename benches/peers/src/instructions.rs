@@ -40,6 +40,9 @@ pub fn command(args: &Args) -> Result<(), Failure> {
         }
         rows.push(json!({ "case": case.name, "contender": contender, "instructions": now }));
     }
+    if rows.is_empty() {
+        return Err("no such case or contender, or nobody has the layers of that case yet".into());
+    }
     if let Some(path) = args.value("json") {
         let report = json!({ "machine": machine::describe(), "rows": rows });
         std::fs::write(path, format!("{report:#}\n"))?;

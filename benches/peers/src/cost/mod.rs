@@ -52,6 +52,9 @@ pub fn measure(args: &Args, pace: Pace) -> Result<Report, Failure> {
     for case in CASES.iter().filter(|case| args.admits("case", case.name)) {
         rows.extend(rounds::measure(case, &crews, pace, args)?);
     }
+    if rows.is_empty() {
+        return Err("no such case or contender, or nobody has the layers of that case yet".into());
+    }
     Ok(Report {
         machine: machine::describe(),
         rows,

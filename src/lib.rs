@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+//! Keeps a service standing when what it calls falls down.
+pub mod breaker;
 pub mod bulkhead;
 pub mod clock;
 pub mod error;
@@ -13,5 +15,6 @@ pub mod ratio;
 mod readied;
 pub mod rng;
 pub mod stale;
+mod stripe;
 mod sync;
 mod window;

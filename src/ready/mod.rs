@@ -52,7 +52,8 @@
 //! tower says of them: the instance is spent, discard it. So it is discarded and a clone takes its
 //! place. The call then asks that clone; if it is broken too, *its* error is the answer, in the call,
 //! where a breaker counts it and a fallback can step in. A service that can mend itself (a channel
-//! that reconnects) is given the chance. (tower's own `Reconnect` hands such errors to the call too.)
+//! that reconnects) is given the chance, and then the first error is not seen by anyone. (tower's own
+//! `Reconnect` hands errors of `poll_ready` to the call, too.)
 //!
 //! # When to use it
 //! Innermost, around a client whose `poll_ready` does work: one that connects, a `Buffer`, a

@@ -60,6 +60,10 @@ impl<S> Readied<S> {
     pub(crate) fn get_ref(&self) -> &S {
         &self.inner
     }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S: Clone> Clone for Readied<S> {

@@ -1,0 +1,126 @@
+//! The future of a [`Timeout`](super::Timeout): the inner future, and a timer once it is pending.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use super::layer::Shared;
+use crate::error::{Carry, Reason, Rejected, Room};
+use crate::local::Local;
+
+pin_project! {
+    /// The response future of a [`Timeout`](super::Timeout).
+    ///
+    /// Dropping it drops the inner future and the timer: that is no timeout, and isn't counted. At
+    /// the limit the inner future is dropped in the poll that says so.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+        local: Local<Shared>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Running {
+            #[pin]
+            future: F,
+            // Inline, and there only when the inner future was pending: no allocation.
+            #[pin]
+            timer: Option<Sleep>,
+            timer_first: bool,
+        },
+        TimedOut,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    #[inline]
+    pub(super) fn new(future: F, local: Local<Shared>) -> Self {
+        Self {
+            state: State::Running {
+                future,
+                timer: None,
+                timer_first: false,
+            },
+            local,
+        }
+    }
+}
+
+impl<F, Res, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Res, E>>,
+    E: Carry,
+{
+    type Output = Result<Res, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let StateProj::Running {
+            future,
+            mut timer,
+            timer_first,
+        } = this.state.as_mut().project()
+        else {
+            panic!("polled after it was done");
+        };
+
+        // A future that uses up the task's budget in each poll would leave none for the timer, which
+        // then is never even registered: so from the third poll on, the timer is asked first. Not in
+        // the second, where most calls end: an answer there costs no look at the timer.
+        let mut over = *timer_first && timer_is_over(timer.as_mut(), cx);
+        if let Poll::Ready(result) = future.poll(cx) {
+            if timer.is_some() {
+                // Tied to completion: a kept future that is done holds no timer.
+                timer.set(None);
+            }
+            return Poll::Ready(result);
+        }
+        if !*timer_first {
+            *timer_first = timer.is_some();
+            if timer.is_none() {
+                timer.set(Some(sleep(this.local.engine.limit())));
+            }
+            over = timer_is_over(timer, cx);
+        }
+        if !over {
+            return Poll::Pending;
+        }
+        // Drops the inner future now: what it holds comes back before the caller hears of it.
+        this.state.set(State::TimedOut);
+        Poll::Ready(Err(E::from_rejected(give_up(this.local))))
+    }
+}
+
+fn timer_is_over(timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> bool {
+    timer
+        .as_pin_mut()
+        .is_some_and(|timer| timer.poll(cx).is_ready())
+}
+
+/// Counts and reports one call that took too long.
+#[cold]
+fn give_up(shared: &Shared) -> Rejected {
+    shared.engine.timed_out();
+    let sinks = &shared.sinks;
+    let rejected = Rejected::new(Room::Timeout, Reason::TimedOut, sinks.name());
+    sinks.refused(rejected.after_sending())
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Running { timer: None, .. } => "called",
+            State::Running { timer: Some(_), .. } => "pending",
+            State::TimedOut => "timed out",
+        };
+        write!(f, "ResponseFuture({state})")
+    }
+}

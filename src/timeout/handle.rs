@@ -1,0 +1,77 @@
+//! The operator's reach into a running timeout.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::TimeoutConfig;
+use super::layer::Shared;
+use crate::error::ConfigError;
+use crate::event::Kind;
+
+/// Reads a timeout, and changes its limit while calls run. Clones reach the same one.
+#[derive(Clone, Debug)]
+pub struct TimeoutHandle {
+    shared: Arc<Shared>,
+}
+
+/// A timeout at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// How long a call may be pending.
+    pub limit: Duration,
+    /// Calls given up since the layer was built.
+    pub timeouts: u64,
+}
+
+impl TimeoutHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The timeout as it is. Never writes.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            limit: self.shared.engine.limit(),
+            timeouts: self.shared.engine.timeouts(),
+        }
+    }
+
+    /// Changes live settings, for calls that become pending from now on.
+    ///
+    /// A call whose timer runs keeps the limit it was given.
+    ///
+    /// ```
+    /// use seawall::timeout::{TimeoutConfig, TimeoutLayer};
+    /// use std::time::Duration;
+    ///
+    /// let layer = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
+    /// let handle = layer.handle();
+    /// let half = Duration::from_millis(500);
+    /// handle.reconfigure(|config| config.limit(half)).unwrap();
+    /// assert!(handle.reconfigure(|config| config.limit(Duration::MAX)).is_err());
+    /// assert_eq!(handle.snapshot().limit, half, "a refused change changes nothing");
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError`] as at construction; then nothing is changed.
+    pub fn reconfigure(
+        &self,
+        change: impl FnOnce(TimeoutConfig) -> TimeoutConfig,
+    ) -> Result<(), ConfigError> {
+        let at = {
+            let mut config = self.shared.config.lock();
+            let changed = change(config.clone());
+            self.shared.engine.set_limit(changed.checked_limit()?);
+            *config = changed;
+            config.clock.now()
+        };
+        self.shared.sinks.event(at, Kind::Reconfigured);
+        Ok(())
+    }
+
+    /// Panics caught in this timeout's observers.
+    pub fn observer_panics(&self) -> u64 {
+        self.shared.sinks.panics()
+    }
+}

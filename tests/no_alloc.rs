@@ -1,0 +1,192 @@
+//! A call through a layer allocates nothing: admitted or refused, whole or cut off.
+//!
+//! The allocator counts what this thread asks of it. A case warms up once (lazy statics, a thread's
+//! first use of something), then runs a hundred times and must not have asked for anything. The
+//! futures live on the stack, the error type is not boxed.
+//!
+//! To add a layer: a test with a client and what one call through it looks like.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::{Future, pending, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
+use seawall::error::{Error, Reason};
+use seawall::ready::ReadyInCallLayer;
+use seawall::timeout::{TimeoutConfig, TimeoutLayer};
+use tower::{Layer, Service, service_fn};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // Without a destructor and const: never allocates. It fails only at the thread's very end.
+    let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+}
+
+// SAFETY: every method hands its arguments to `System` unchanged and returns what it gave; counting
+// touches one `Cell` of this thread and does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// Runs `call` once to warm up, then a hundred times without an allocation.
+#[track_caller]
+fn allocates_nothing(mut call: impl FnMut()) {
+    call();
+    assert_eq!(allocations(|| (0..100).for_each(|_| call())), 0);
+}
+
+type Outcome = Result<u32, Error<Failed>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Failed;
+
+/// An inner service: ready, `Copy`, and its future is `answer`'s.
+macro_rules! answers {
+    ($answer:expr) => {
+        service_fn(|_request: u32| $answer)
+    };
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Readies, calls and polls once: a whole call, if it is done then; the future is dropped.
+#[track_caller]
+fn call_once<S>(client: &mut S) -> Poll<Outcome>
+where
+    S: Service<u32, Response = u32, Error = Error<Failed>>,
+{
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(matches!(client.poll_ready(cx), Poll::Ready(Ok(()))));
+    poll(pin!(client.call(7)))
+}
+
+#[track_caller]
+fn assert_answered(polled: Poll<Outcome>) {
+    assert_eq!(polled, Poll::Ready(Ok(7)));
+}
+
+#[track_caller]
+fn assert_refused(polled: Poll<Outcome>, reason: Reason) {
+    match polled {
+        Poll::Ready(Err(Error::Rejected(rejected))) => assert_eq!(rejected.reason, reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
+    let grow = || {
+        let mut list = Vec::with_capacity(1);
+        list.extend([1, 2]);
+        std::hint::black_box(&list);
+    };
+    assert_eq!(allocations(grow), 2);
+}
+
+#[test]
+fn a_bulkhead_allocates_nothing() {
+    let layer = BulkheadLayer::new(BulkheadConfig::new("payments").limit(1)).unwrap();
+    let mut client = layer.layer(answers!(ready(Outcome::Ok(7))));
+    allocates_nothing(|| assert_answered(call_once(&mut client)));
+    let mut client = layer.layer(answers!(ready(Outcome::Err(Failed.into()))));
+    allocates_nothing(|| assert!(matches!(call_once(&mut client), Poll::Ready(Err(_)))));
+    let mut client = layer.layer(answers!(pending::<Outcome>()));
+    allocates_nothing(|| assert!(call_once(&mut client).is_pending()));
+}
+
+#[test]
+fn a_bulkhead_that_refuses_allocates_nothing() {
+    let layer = BulkheadLayer::new(BulkheadConfig::new("payments").limit(1)).unwrap();
+    let mut client = layer.layer(answers!(pending::<Outcome>()));
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(client.poll_ready(cx).is_ready());
+    let _held = client.call(7);
+    allocates_nothing(|| assert_refused(call_once(&mut client), Reason::BulkheadFull));
+}
+
+#[test]
+fn a_timeout_over_an_inner_that_is_ready_at_once_allocates_nothing() {
+    let layer = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
+    let mut client = layer.layer(answers!(ready(Outcome::Ok(7))));
+    allocates_nothing(|| assert_answered(call_once(&mut client)));
+    let mut client = layer.layer(answers!(ready(Outcome::Err(Failed.into()))));
+    allocates_nothing(|| assert!(matches!(call_once(&mut client), Poll::Ready(Err(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_that_arms_its_timer_allocates_nothing() {
+    let layer = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
+    let mut client = layer.layer(answers!(pending::<Outcome>()));
+    allocates_nothing(|| assert!(call_once(&mut client).is_pending()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_times_out_allocates_nothing() {
+    let layer = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
+    let mut client = layer.layer(answers!(pending::<Outcome>()));
+    for _ in 0..3 {
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(client.poll_ready(cx).is_ready());
+        let mut call = pin!(client.call(7));
+        assert!(poll(call.as_mut()).is_pending());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let expire = || assert_refused(poll(call.as_mut()), Reason::TimedOut);
+        assert_eq!(allocations(expire), 0);
+    }
+}
+
+#[test]
+fn ready_in_call_over_a_ready_inner_allocates_nothing() {
+    let mut client = ReadyInCallLayer::new().layer(answers!(ready(Outcome::Ok(7))));
+    allocates_nothing(|| assert_answered(call_once(&mut client)));
+}
+
+#[test]
+fn the_layers_together_allocate_nothing() {
+    let bulkhead = BulkheadLayer::new(BulkheadConfig::new("payments")).unwrap();
+    let timeout = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
+    let inner = ReadyInCallLayer::new().layer(answers!(ready(Outcome::Ok(7))));
+    let mut client = bulkhead.layer(timeout.layer(inner));
+    allocates_nothing(|| assert_answered(call_once(&mut client)));
+}

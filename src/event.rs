@@ -38,8 +38,8 @@ pub enum Kind {
     Transition(Transition),
     /// A layer's live settings were changed through its handle.
     Reconfigured,
-    /// The share of answers given from the cache passed its alert threshold (`true`), or fell back
-    /// below it.
+    /// The share of answers given from the cache reached its alert threshold (`true`), or fell back
+    /// below half of it.
     StaleShare(bool),
 }
 

@@ -6,6 +6,7 @@ pub mod bulkhead;
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod fallback;
 mod guarded;
 pub mod key;
 mod live;

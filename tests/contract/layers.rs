@@ -84,9 +84,7 @@ pub fn timeout() -> Subject<TimeoutLayer> {
     let config = TimeoutConfig::new("probed").limit(Duration::from_secs(60 * 60));
     let layer = TimeoutLayer::new(config).unwrap();
     let handle = layer.handle();
-    Subject::new(layer)
-        .gauge("timeouts", move || handle.snapshot().timeouts)
-        .needs_timer()
+    Subject::new(layer).gauge("timeouts", move || handle.snapshot().timeouts).needs_timer()
 }
 
 pub fn ready_in_call() -> Subject<ReadyInCallLayer> {

@@ -53,11 +53,7 @@ fn run<F: Future>(future: F) -> F::Output {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
 #[track_caller]
@@ -423,11 +419,7 @@ pub fn a_runtime_shut_down_with_ten_thousand_in_flight_leaks_nothing<L: Probed>(
 ) {
     let (client, script) = client(&subject);
     script.act(Act::Hang);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     for request in 0..10_000 {
         runtime.spawn(client.clone().oneshot(request));
     }

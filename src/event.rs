@@ -292,6 +292,10 @@ impl Observers {
         self.0.push(Arc::new(move |room, name| Arc::clone(&observer).attach(room, name)));
     }
 
+    pub(crate) fn extend(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().cloned());
+    }
+
     pub(crate) fn attach(&self, room: Room, name: &'static str) -> Sinks {
         let all: Box<[_]> = self.0.iter().filter_map(|attach| attach(room, name)).collect();
         let wants = all.iter().map(|sink| sink.wants()).fold(

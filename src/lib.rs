@@ -16,8 +16,11 @@ pub mod ratio;
 mod readied;
 pub mod ready;
 pub mod rng;
+pub mod stack;
 pub mod stale;
 mod stripe;
 mod sync;
 pub mod timeout;
 mod window;
+
+pub use error::{BoxError, Carry, ConfigError, Error, Rejected};

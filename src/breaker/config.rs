@@ -34,7 +34,7 @@ pub struct CircuitBreakerConfig {
     pub(super) name: &'static str,
     shape: Shape,
     failure_ratio: Option<f64>,
-    slow: Option<(Duration, f64)>,
+    slow: Option<Slow>,
     consecutive: Option<u16>,
     consecutive_slow: Option<u16>,
     failures: Option<u32>,
@@ -59,6 +59,13 @@ pub struct CircuitBreakerConfig {
 enum Shape {
     Count(usize),
     Time(Duration),
+}
+
+/// The rule on slow calls, where something was said of it.
+#[derive(Clone, Copy, Debug)]
+enum Slow {
+    Off,
+    On(Duration, f64),
 }
 
 /// What a dropped call says, where it was set.
@@ -137,7 +144,14 @@ impl CircuitBreakerConfig {
     /// `threshold` late. Slow and failed never add up.
     #[must_use]
     pub fn slow_calls(mut self, threshold: Duration, ratio: impl Into<f64>) -> Self {
-        self.slow = Some((threshold, ratio.into()));
+        self.slow = Some(Slow::On(threshold, ratio.into()));
+        self
+    }
+
+    /// No rule on slow calls. The default, but in a preset that has one.
+    #[must_use]
+    pub fn no_slow_calls(mut self) -> Self {
+        (self.slow, self.consecutive_slow) = (Some(Slow::Off), None);
         self
     }
 
@@ -298,6 +312,43 @@ impl CircuitBreakerConfig {
         self
     }
 
+    /// With the clock and the observers of a whole stack.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
+    /// Where nothing was said of slow calls: those of `threshold` and more, half of the window or 50 in
+    /// a row.
+    pub(crate) fn slow_calls_by_default(mut self, threshold: Duration) -> Self {
+        if self.slow.is_none() {
+            self.slow = Some(Slow::On(threshold, 0.5));
+            self.consecutive_slow = self.consecutive_slow.or(Some(50));
+        }
+        self
+    }
+
+    /// Slow calls must be seen before they are cut off.
+    pub(crate) fn check_slow_below(&self, limit: Duration) -> Result<(), ConfigError> {
+        match self.slow_set() {
+            Some((threshold, _)) => {
+                check("slow_calls", threshold, "below the attempt timeout", |t| *t < limit)?;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn slow_set(&self) -> Option<(Duration, f64)> {
+        match self.slow {
+            Some(Slow::On(threshold, ratio)) => Some((threshold, ratio)),
+            Some(Slow::Off) | None => None,
+        }
+    }
+
     /// The window, empty.
     pub(super) fn window(&self) -> Window {
         match self.shape {
@@ -319,11 +370,11 @@ impl CircuitBreakerConfig {
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         let cool_down = above_zero("cool_down", self.cool_down)?;
         let cancels = self.cancel_counts_after.unwrap_or(Cancels::CountAfter(
-            self.slow.map_or(Duration::from_secs(1), |(threshold, _)| threshold),
+            self.slow_set().map_or(Duration::from_secs(1), |(threshold, _)| threshold),
         ));
         Ok(Settings {
             rules: self.rules()?,
-            slow_after: self.slow.map(|(threshold, _)| slow_after(threshold)).transpose()?,
+            slow_after: self.slow_set().map(|(threshold, _)| slow_after(threshold)).transpose()?,
             cancel_counts_after: match cancels {
                 Cancels::CountAfter(age) => Some(above_zero("cancel_counts_after", age)?),
                 Cancels::NeverCount => None,
@@ -372,9 +423,9 @@ impl CircuitBreakerConfig {
         };
         let rules = Rules {
             failure_ratio: self.failure_ratio.map(|r| ratio("failure_ratio", r)).transpose()?,
-            slow_ratio: self.slow.map(|(_, r)| ratio("slow_calls", r)).transpose()?,
+            slow_ratio: self.slow_set().map(|(_, r)| ratio("slow_calls", r)).transpose()?,
             consecutive: run("consecutive_failures", self.consecutive)?,
-            consecutive_slow: match self.slow {
+            consecutive_slow: match self.slow_set() {
                 Some(_) => run("consecutive_slow_calls", self.consecutive_slow)?,
                 None if self.consecutive_slow.is_none() => None,
                 None => {

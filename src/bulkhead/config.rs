@@ -49,6 +49,15 @@ impl BulkheadConfig {
         self
     }
 
+    /// With the clock and the observers of a whole stack.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
     /// The limit, if it is one.
     pub(super) fn checked_limit(&self) -> Result<u32, ConfigError> {
         check("limit", self.limit, "from 1 to 4294967295", |&limit| {

@@ -183,6 +183,15 @@ impl<K, C> CachedConfig<K, C> {
         self
     }
 
+    /// With the clock and the observers of a whole stack.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
     /// The same settings, with other rules.
     #[must_use]
     pub fn map_rules<L>(self, change: impl FnOnce(K) -> L) -> CachedConfig<L, C> {

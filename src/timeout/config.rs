@@ -60,6 +60,20 @@ impl TimeoutConfig {
         self
     }
 
+    /// With the clock and the observers of a whole stack.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
+    /// The limit as it was set.
+    pub(crate) fn limit_set(&self) -> Duration {
+        self.limit
+    }
+
     /// The limit, if it is one.
     pub(super) fn checked_limit(&self) -> Result<Duration, ConfigError> {
         let range = "above 0 and at most 365 days";

@@ -1,0 +1,83 @@
+//! The layers in the order that works, with defaults that fit a payment client.
+//!
+//! Each room is useful alone; most of the value lies in their order. The fallback must see every
+//! refusal, so it is outermost. A refusal must cost nothing, so the breaker comes before the bulkhead,
+//! and neither a full bulkhead nor an open circuit may count as the service's failure. A timeout must
+//! be seen by the breaker and must give the bulkhead's place back, so it is inside both. And a client
+//! that never becomes ready must be timed out like one that never answers, so readiness is waited for
+//! inside the call.
+//!
+//! ```text
+//!   call ─▶ fallback       answers with the last good response, marked, when what is inside can't
+//!           │
+//!           ▼
+//!           breaker        refuses at once while the service is sick
+//!           │
+//!           ▼
+//!           bulkhead       bounds the calls in flight
+//!           │
+//!           ▼
+//!           timeout        bounds one attempt
+//!           │
+//!           ▼
+//!           ready          waits for the client inside the call
+//!           │
+//!           ▼
+//!           http::Buffer   makes the body part of the call (HTTP only)
+//!           │
+//!           ▼
+//!           the client     hyper, reqwest, tonic, any tower::Service
+//! ```
+//!
+//! ```
+//! use seawall::fallback::CachedConfig;
+//! use seawall::key::Key;
+//! use seawall::stack;
+//! use seawall::stale::Answer;
+//! use std::io;
+//! use tower::{Service, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut up = true;
+//! let client = service_fn(move |id: u64| {
+//!     let answer = if up { Ok(Answer::fresh(id * 100)) } else { Err(io::Error::other("503")) };
+//!     up = false;
+//!     std::future::ready(answer)
+//! });
+//!
+//! let stack = stack::payment("payments")
+//!     .cached(CachedConfig::new("payments", |id: &u64| Some(Key::of(id))))
+//!     .build()?;
+//! let mut quotes = stack.service(client);
+//!
+//! assert!(!quotes.ready().await?.call(7).await?.is_stale());
+//! let stale = quotes.ready().await?.call(7).await?;
+//! assert_eq!((stale.value, stale.is_stale()), (700, true));
+//!
+//! stack.handles().breaker.force_open();
+//! assert!(quotes.ready().await?.call(7).await?.is_stale());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When to use it
+//! As the first thing to try. Change what you must with the builder's methods; every part can be
+//! configured, replaced or left out, and what is left out costs nothing.
+//!
+//! # When not
+//! When you need one room only, or another order: build it from the rooms with `ServiceBuilder`.
+
+mod boxed;
+mod lift;
+mod part;
+mod payment;
+mod stacked;
+
+pub use boxed::Boxed;
+pub use lift::{Lift, LiftFuture, LiftLayer};
+#[cfg(feature = "cache")]
+pub use part::CachedPart;
+pub use part::{Breaker, Common, Custom, Off, Part};
+pub use payment::{Payment, payment};
+pub use stacked::{Handles, Layers, Stack};

@@ -1,0 +1,289 @@
+//! The preset for a payment client, and what can be changed about it.
+
+use std::time::Duration;
+
+use super::part::{Breaker, Common, Custom, Off, Part};
+use super::stacked::{Handles, Layers, Stack};
+use crate::breaker::CircuitBreakerConfig;
+use crate::bulkhead::BulkheadConfig;
+use crate::clock::Clock;
+use crate::error::ConfigError;
+use crate::event::{Observe, Observers};
+use crate::outcome::ByResult;
+use crate::ready::ReadyInCallLayer;
+use crate::stack::lift::LiftLayer;
+use crate::timeout::TimeoutConfig;
+
+/// A stack for a client of a payment service called `name`: breaker, bulkhead, attempt timeout and
+/// readiness in the call; a cached fallback once it is told what a read is.
+///
+/// | part | default | why |
+/// | --- | --- | --- |
+/// | fallback | none | only you know what may be read again: [`cached`](Payment::cached), [`http`](Payment::http) |
+/// | breaker | see below | |
+/// | bulkhead | 100 calls | at 120 ms a call that is 800 a second |
+/// | attempt timeout | 1 s | eight times a healthy 120 ms, and half of what a user waits |
+/// | readiness | in the call | a client that never becomes ready is timed out too |
+///
+/// The breaker opens, by the calls of the last 10 s, when half of them failed or half took longer than
+/// half the attempt timeout; and at once on 20 failures in a row, or 50 slow calls in a row, since at
+/// 1,000 calls a second a total failure would need five seconds to become half of ten. One probe decides
+/// after 500 ms, growing by half to at most 2 s; then a fifth, then half of the calls are let through for
+/// 200 ms each, before all.
+pub fn payment(name: &'static str) -> Payment {
+    let breaker = CircuitBreakerConfig::new(name)
+        .time_window(Duration::from_secs(10))
+        .failure_ratio(0.5)
+        .consecutive_failures(20)
+        .cool_down(Duration::from_millis(500))
+        .cool_down_factor(1.5)
+        .max_cool_down(Duration::from_secs(2))
+        .probes(1)
+        .ramp([0.2, 0.5])
+        .ramp_step(Duration::from_millis(200));
+    Payment {
+        fallback: Off,
+        breaker: Breaker { config: breaker, classify: ByResult },
+        bulkhead: BulkheadConfig::new(name).limit(100),
+        timeout: TimeoutConfig::new(name).limit(Duration::from_secs(1)),
+        ready: Custom(ReadyInCallLayer::new()),
+        buffer: Off,
+        name,
+        clock: None,
+        observers: Observers::default(),
+    }
+}
+
+/// Builds a [`Stack`]; made by [`payment`]. Each type parameter is a part, outermost first.
+#[derive(Clone, Debug)]
+pub struct Payment<
+    F = Off,
+    B = Breaker<ByResult>,
+    K = BulkheadConfig,
+    T = TimeoutConfig,
+    R = Custom<ReadyInCallLayer>,
+    H = Off,
+> {
+    fallback: F,
+    breaker: B,
+    bulkhead: K,
+    timeout: T,
+    ready: R,
+    buffer: H,
+    name: &'static str,
+    clock: Option<Clock>,
+    observers: Observers,
+}
+
+/// The builder with one part of another type, and the rest of `$old`.
+macro_rules! with {
+    ($old:ident { $part:ident: $new:expr, $($kept:ident),* }) => {
+        Payment {
+            $part: $new,
+            $($kept: $old.$kept,)*
+            name: $old.name,
+            clock: $old.clock,
+            observers: $old.observers,
+        }
+    };
+}
+
+impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H> {
+    /// Answers with the last good response of the same key, marked, when a call is refused or fails.
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn cached<Rules, Kept, C>(
+        self,
+        config: crate::fallback::CachedConfig<Rules, C>,
+    ) -> Payment<super::part::CachedPart<Rules, Kept, C>, B, K, T, R, H> {
+        let keeps = std::marker::PhantomData;
+        with!(self {
+            fallback: super::part::CachedPart { config, keeps },
+            breaker,
+            bulkhead,
+            timeout,
+            ready,
+            buffer
+        })
+    }
+
+    /// Answers by `layer`, such as a [`FallbackLayer`](crate::fallback::FallbackLayer), when a call is
+    /// refused or fails.
+    #[must_use]
+    pub fn fallback<L>(self, layer: L) -> Payment<Custom<L>, B, K, T, R, H> {
+        with!(self { fallback: Custom(layer), breaker, bulkhead, timeout, ready, buffer })
+    }
+
+    /// No breaker.
+    #[must_use]
+    pub fn no_breaker(self) -> Payment<F, Off, K, T, R, H> {
+        with!(self { breaker: Off, fallback, bulkhead, timeout, ready, buffer })
+    }
+
+    /// No bulkhead.
+    #[must_use]
+    pub fn no_bulkhead(self) -> Payment<F, B, Off, T, R, H> {
+        with!(self { bulkhead: Off, fallback, breaker, timeout, ready, buffer })
+    }
+
+    /// `layer` in the bulkhead's place.
+    #[must_use]
+    pub fn bulkhead_layer<L>(self, layer: L) -> Payment<F, B, Custom<L>, T, R, H> {
+        with!(self { bulkhead: Custom(layer), fallback, breaker, timeout, ready, buffer })
+    }
+
+    /// No limit on the time of an attempt. Then the breaker has no slow rule unless you give it one.
+    #[must_use]
+    pub fn no_timeout(self) -> Payment<F, B, K, Off, R, H> {
+        with!(self { timeout: Off, fallback, breaker, bulkhead, ready, buffer })
+    }
+
+    /// Waits for the client in `poll_ready`: for clients that can't be cloned, or are always ready.
+    #[must_use]
+    pub fn no_ready_in_call(self) -> Payment<F, B, K, T, Off, H> {
+        with!(self { ready: Off, fallback, breaker, bulkhead, timeout, buffer })
+    }
+
+    /// `layer` right around the client.
+    #[must_use]
+    pub fn innermost<L>(self, layer: L) -> Payment<F, B, K, T, R, Custom<L>> {
+        with!(self { buffer: Custom(layer), fallback, breaker, bulkhead, timeout, ready })
+    }
+
+    /// The clock of all parts. Default [`Clock::default`].
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// One more observer, attached to all parts that have something to tell.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observe) -> Self {
+        self.observers.add(observer);
+        self
+    }
+}
+
+impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
+    /// Changes the breaker's settings.
+    ///
+    /// ```
+    /// use seawall::stack;
+    ///
+    /// let stack = stack::payment("payments").breaker(|breaker| breaker.failure_ratio(0.3)).build();
+    /// assert!(stack.is_ok());
+    /// ```
+    #[must_use]
+    pub fn breaker(
+        mut self,
+        change: impl FnOnce(CircuitBreakerConfig) -> CircuitBreakerConfig,
+    ) -> Self {
+        self.breaker.config = change(self.breaker.config);
+        self
+    }
+
+    /// Who tells the breaker how calls ended.
+    #[must_use]
+    pub fn classify<N>(self, classify: N) -> Payment<F, Breaker<N>, K, T, R, H> {
+        with!(self {
+            breaker: Breaker { config: self.breaker.config, classify },
+            fallback,
+            bulkhead,
+            timeout,
+            ready,
+            buffer
+        })
+    }
+}
+
+impl<F, B, T, R, H> Payment<F, B, BulkheadConfig, T, R, H> {
+    /// Changes the bulkhead's settings.
+    #[must_use]
+    pub fn bulkhead(mut self, change: impl FnOnce(BulkheadConfig) -> BulkheadConfig) -> Self {
+        self.bulkhead = change(self.bulkhead);
+        self
+    }
+}
+
+impl<F, B, K, R, H> Payment<F, B, K, TimeoutConfig, R, H> {
+    /// The limit of one attempt. Default 1 s.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = self.timeout.limit(limit);
+        self
+    }
+}
+
+#[cfg(all(feature = "http", feature = "cache"))]
+type HttpCache = super::part::CachedPart<
+    crate::http::CacheRules,
+    crate::http::KeptResponse,
+    crate::http::ByStatus,
+>;
+
+#[cfg(all(feature = "http", feature = "cache"))]
+type HttpBuffer = Custom<crate::http::BufferLayer>;
+
+#[cfg(all(feature = "http", feature = "cache"))]
+impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
+    /// For an HTTP client: classifies by status, reads the bodies of `GET` and `HEAD` inside the call,
+    /// and answers those from the cache, by the rules of HTTP, when the call is refused or fails.
+    ///
+    /// What may be in the cache, and for whom, is told at [`CacheRules`](crate::http::CacheRules). The
+    /// parts can be changed after it: [`cached`](Self::cached) with
+    /// [`http::cached`](crate::http::cached) for other rules, [`classify`](Self::classify) with
+    /// [`ByStatus::connect_errors`](crate::http::ByStatus::connect_errors) so that a refused connection
+    /// isn't in doubt.
+    #[must_use]
+    pub fn http(self) -> Payment<HttpCache, Breaker<crate::http::ByStatus>, K, T, R, HttpBuffer> {
+        let name = self.name;
+        self.cached(crate::http::cached(name))
+            .classify(crate::http::ByStatus::new())
+            .innermost(crate::http::BufferLayer::default())
+    }
+}
+
+impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H>
+where
+    F: Part,
+    B: Part,
+    K: Part,
+    T: Part,
+    R: Part,
+    H: Part,
+{
+    /// The stack.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of the part that has a setting that can't be, or if the breaker's slow threshold
+    /// isn't below the attempt timeout.
+    #[allow(clippy::type_complexity)] // the parts, by name
+    pub fn build(
+        self,
+    ) -> Result<
+        Stack<
+            Layers<F::Layer, B::Layer, K::Layer, T::Layer, R::Layer, H::Layer>,
+            Handles<F::Handle, B::Handle, K::Handle, T::Handle>,
+        >,
+        ConfigError,
+    > {
+        let common =
+            Common { clock: self.clock, observers: self.observers, attempt: self.timeout.limit() };
+        let (fallback, fallback_handle) = self.fallback.assemble(&common)?;
+        let (breaker, breaker_handle) = self.breaker.assemble(&common)?;
+        let (bulkhead, bulkhead_handle) = self.bulkhead.assemble(&common)?;
+        let (timeout, timeout_handle) = self.timeout.assemble(&common)?;
+        let (ready, _) = self.ready.assemble(&common)?;
+        let (buffer, _) = self.buffer.assemble(&common)?;
+        let handles = Handles {
+            fallback: fallback_handle,
+            breaker: breaker_handle,
+            bulkhead: bulkhead_handle,
+            timeout: timeout_handle,
+        };
+        let layers =
+            Layers { fallback, breaker, bulkhead, timeout, ready, lift: LiftLayer, buffer };
+        Ok(Stack::new(layers, handles))
+    }
+}

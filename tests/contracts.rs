@@ -82,7 +82,7 @@ fn wrong(text: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
                     (None, _) => Err("there is no such file"),
                     (Some(source), Some(list)) if claim.file == PROBES => {
                         let listed = list.lines().any(|line| line.trim() == claim.test);
-                        let there = source.contains(&format!("pub fn {}<", claim.test));
+                        let there = source.contains(&format!("pub(crate) fn {}<", claim.test));
                         if listed && there {
                             Ok(())
                         } else {
@@ -123,7 +123,10 @@ fn every_promise_has_the_test_that_it_names() {
 fn every_probe_is_in_the_list_that_runs_it() {
     let list = read(PROBES_LIST).unwrap();
     for line in read(PROBES).unwrap().lines() {
-        let Some((name, _)) = line.strip_prefix("pub fn ").and_then(|l| l.split_once('<')) else {
+        let Some((name, _)) = line
+            .strip_prefix("pub(crate) fn ")
+            .and_then(|l| l.split_once('<'))
+        else {
             continue;
         };
         assert!(
@@ -142,7 +145,7 @@ fn a_claim_without_its_test_is_found() {
                  {}\n#[tokio::test(start_paused = true)]\n// Why.\nasync fn runs_in_time() {}\n\
                  fn runs_longer() {}"
             }
-            PROBES => "pub fn probe<L>() {}\npub fn unlisted<L>() {}",
+            PROBES => "pub(crate) fn probe<L>() {}\npub(crate) fn unlisted<L>() {}",
             PROBES_LIST => "    probe\n    ghost\n",
             _ => return None,
         };

@@ -8,24 +8,24 @@ use seawall::timeout::{TimeoutConfig, TimeoutLayer};
 use tower::layer::util::Stack;
 
 /// A layer and what the probes must know of it.
-pub struct Subject<L> {
-    pub layer: L,
+pub(crate) struct Subject<L> {
+    pub(crate) layer: L,
     gauges: Vec<(&'static str, Gauge)>,
     /// Does it wait for readiness in the call (and move errors of `poll_ready` there)?
-    pub waits_in_call: bool,
+    pub(crate) waits_in_call: bool,
     /// Does a pending call need tokio's timer?
-    pub needs_timer: bool,
+    pub(crate) needs_timer: bool,
     /// What its future may hold beside 64 bytes of its own: tokio's `Sleep`.
-    pub apart: usize,
+    pub(crate) apart: usize,
     /// Of how many layers it is made.
-    pub depth: usize,
+    pub(crate) depth: usize,
 }
 
 type Gauge = Box<dyn Fn() -> u64 + Send>;
 
 impl<L> Subject<L> {
     /// A layer that never refuses under the probes' load, at most 10,000 in flight.
-    pub fn new(layer: L) -> Self {
+    pub(crate) fn new(layer: L) -> Self {
         Self {
             layer,
             gauges: Vec::new(),
@@ -37,7 +37,11 @@ impl<L> Subject<L> {
     }
 
     /// Something that must be 0 whenever no call is in flight.
-    pub fn gauge(mut self, name: &'static str, read: impl Fn() -> u64 + Send + 'static) -> Self {
+    pub(crate) fn gauge(
+        mut self,
+        name: &'static str,
+        read: impl Fn() -> u64 + Send + 'static,
+    ) -> Self {
         self.gauges.push((name, Box::new(read)));
         self
     }
@@ -66,21 +70,21 @@ impl<L> Subject<L> {
     }
 
     #[track_caller]
-    pub fn assert_gauges_are_zero(&self, when: &str) {
+    pub(crate) fn assert_gauges_are_zero(&self, when: &str) {
         for (name, read) in &self.gauges {
             assert_eq!(read(), 0, "{name} {when}");
         }
     }
 }
 
-pub fn bulkhead() -> Subject<BulkheadLayer> {
+pub(crate) fn bulkhead() -> Subject<BulkheadLayer> {
     let config = BulkheadConfig::new("probed").limit(10_000);
     let layer = BulkheadLayer::new(config).unwrap();
     let handle = layer.handle();
     Subject::new(layer).gauge("in_flight", move || handle.snapshot().in_flight.into())
 }
 
-pub fn timeout() -> Subject<TimeoutLayer> {
+pub(crate) fn timeout() -> Subject<TimeoutLayer> {
     let config = TimeoutConfig::new("probed").limit(Duration::from_secs(60 * 60));
     let layer = TimeoutLayer::new(config).unwrap();
     let handle = layer.handle();
@@ -89,11 +93,11 @@ pub fn timeout() -> Subject<TimeoutLayer> {
         .needs_timer()
 }
 
-pub fn ready_in_call() -> Subject<ReadyInCallLayer> {
+pub(crate) fn ready_in_call() -> Subject<ReadyInCallLayer> {
     Subject::new(ReadyInCallLayer::new()).waits_in_call()
 }
 
 /// All of them, in the preset's order.
-pub fn stacked() -> Subject<Stack<Stack<ReadyInCallLayer, TimeoutLayer>, BulkheadLayer>> {
+pub(crate) fn stacked() -> Subject<Stack<Stack<ReadyInCallLayer, TimeoutLayer>, BulkheadLayer>> {
     bulkhead().over(timeout().over(ready_in_call()))
 }

@@ -23,11 +23,11 @@ use crate::inner::{Act, Acting, Err, Fault, NotSend, Readiness, Req, Res, Script
 use crate::layers::Subject;
 
 /// A service that a layer made of a [`Strict`] or a [`NotSend`].
-pub trait Client: Service<Req, Response = Res, Error = Err> + Clone {}
+pub(crate) trait Client: Service<Req, Response = Res, Error = Err> + Clone {}
 impl<C: Service<Req, Response = Res, Error = Err> + Clone> Client for C {}
 
 /// A layer that can be probed.
-pub trait Probed: Layer<Strict, Service = Self::Made> {
+pub(crate) trait Probed: Layer<Strict, Service = Self::Made> {
     type Made: Client<Future = Self::Call> + Send + Sync + 'static;
     type Call: Future<Output = Result<Res, Err>> + Send + 'static;
 }
@@ -72,7 +72,7 @@ async fn assert_still_works(client: &impl Client, script: &Script) {
     assert_eq!(answer, Ok(Answer::fresh(7)));
 }
 
-pub fn passes_answers_and_errors_through<L: Probed>(subject: Subject<L>) {
+pub(crate) fn passes_answers_and_errors_through<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         for pending in 0..3 {
@@ -88,7 +88,7 @@ pub fn passes_answers_and_errors_through<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "after answers and errors");
 }
 
-pub fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subject<L>) {
+pub(crate) fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         // Asked twice, called once.
@@ -114,7 +114,7 @@ pub fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subject<L>) 
     assert_eq!(script.calls(), 5);
 }
 
-pub fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subject: Subject<L>) {
+pub(crate) fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     script.readiness(Readiness::Pending);
     let mut caller = task::spawn(());
@@ -138,7 +138,7 @@ pub fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subject: Sub
     }
 }
 
-pub fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subject<L>) {
+pub(crate) fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     script.readiness(Readiness::Error);
     run(async {
@@ -160,7 +160,9 @@ pub fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subject<L>)
     run(assert_still_works(&client, &script));
 }
 
-pub fn readied_clones_hold_nothing_and_may_be_dropped_uncalled<L: Probed>(subject: Subject<L>) {
+pub(crate) fn readied_clones_hold_nothing_and_may_be_dropped_uncalled<L: Probed>(
+    subject: Subject<L>,
+) {
     let (client, script) = client(&subject);
     run(async {
         let mut readied = Vec::new();
@@ -177,7 +179,9 @@ pub fn readied_clones_hold_nothing_and_may_be_dropped_uncalled<L: Probed>(subjec
     assert_nothing_is_owed(&subject, &script, "after all");
 }
 
-pub fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
+pub(crate) fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(
+    subject: Subject<L>,
+) {
     const PENDING: u32 = 3;
     let (mut client, script) = client(&subject);
     run(async {
@@ -208,7 +212,7 @@ pub fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(subject:
     });
 }
 
-pub fn an_ended_call_owes_nothing_while_its_future_is_kept<L: Probed>(subject: Subject<L>) {
+pub(crate) fn an_ended_call_owes_nothing_while_its_future_is_kept<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         for act in [Act::Answer(1), Act::Fail(1)] {
@@ -221,7 +225,7 @@ pub fn an_ended_call_owes_nothing_while_its_future_is_kept<L: Probed>(subject: S
     });
 }
 
-pub fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
+pub(crate) fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         script.act(Act::PanicInCall);
@@ -244,7 +248,7 @@ pub fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>
     });
 }
 
-pub fn a_panic_in_poll_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
+pub(crate) fn a_panic_in_poll_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         for polls in 0..3 {
@@ -266,7 +270,7 @@ pub fn a_panic_in_poll_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>
     });
 }
 
-pub fn works_with_a_clone_for_each_request<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_with_a_clone_for_each_request<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     script.act(Act::Answer(2));
     let calls = (0..100).map(|request| client.clone().oneshot(request));
@@ -277,7 +281,7 @@ pub fn works_with_a_clone_for_each_request<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "after a hundred clones");
 }
 
-pub fn works_under_a_buffer<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_under_a_buffer<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     script.act(Act::Answer(2));
     run(async {
@@ -295,7 +299,7 @@ pub fn works_under_a_buffer<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "under a buffer");
 }
 
-pub fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
     let ((one, one_script), (other, other_script)) = (client(&subject), client(&subject));
     run(async {
         let endpoints = vec![Constant::new(one, 1), Constant::new(other, 1)];
@@ -322,7 +326,7 @@ pub fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &other_script, "under a balance");
 }
 
-pub fn works_boxed_as_a_clone_sync_service<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_boxed_as_a_clone_sync_service<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     let boxed = BoxCloneSyncService::new(client);
     script.act(Act::Answer(2));
@@ -334,7 +338,7 @@ pub fn works_boxed_as_a_clone_sync_service<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "boxed");
 }
 
-pub fn serves_an_inner_that_is_not_send<L>(subject: Subject<L>)
+pub(crate) fn serves_an_inner_that_is_not_send<L>(subject: Subject<L>)
 where
     L: Layer<NotSend>,
     L::Service: Client,
@@ -352,7 +356,7 @@ where
 }
 
 /// Checked by the compiler: these bounds are the test.
-pub fn is_send_and_sync_when_its_inner_is<L>(_: Subject<L>)
+pub(crate) fn is_send_and_sync_when_its_inner_is<L>(_: Subject<L>)
 where
     L: Layer<Strict> + Clone + Send + Sync + 'static,
     L::Service: Service<Req> + Send + Sync + 'static,
@@ -360,7 +364,7 @@ where
 {
 }
 
-pub fn is_small<L: Probed>(subject: Subject<L>) {
+pub(crate) fn is_small<L: Probed>(subject: Subject<L>) {
     let service = size_of::<L::Made>() - size_of::<Strict>();
     assert!(service <= 16 * subject.depth, "service: {service} bytes");
     let future = size_of::<L::Call>() - size_of::<Acting>();
@@ -368,7 +372,7 @@ pub fn is_small<L: Probed>(subject: Subject<L>) {
     assert!(own <= 64 * subject.depth, "future: {own} bytes");
 }
 
-pub fn works_without_a_runtime<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_without_a_runtime<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     let mut ask = |request| {
         let ready = client.ready().now_or_never().expect("ready").unwrap();
@@ -388,7 +392,7 @@ pub fn works_without_a_runtime<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "without a runtime");
 }
 
-pub fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     script.act(Act::Answer(1));
     std::thread::scope(|scope| {
@@ -418,7 +422,7 @@ pub fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "after both runtimes");
 }
 
-pub fn a_runtime_shut_down_with_ten_thousand_in_flight_leaks_nothing<L: Probed>(
+pub(crate) fn a_runtime_shut_down_with_ten_thousand_in_flight_leaks_nothing<L: Probed>(
     subject: Subject<L>,
 ) {
     let (client, script) = client(&subject);

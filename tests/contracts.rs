@@ -55,7 +55,7 @@ fn is_test(source: &str, name: &str) -> Result<(), &'static str> {
     }
     let marks = ["#[test]", "#[tokio::test"];
     let marked = |line: &&&str| marks.iter().any(|mark| line.starts_with(mark));
-    if attributes.iter().any(|line| marked(&line)) {
+    if attributes.iter().any(marked) {
         Ok(())
     } else {
         Err("it is no test")

@@ -38,8 +38,8 @@ pub enum Kind {
     Transition(Transition),
     /// A layer's live settings were changed through its handle.
     Reconfigured,
-    /// The share of answers given from the cache passed its alert threshold (`true`), or fell back
-    /// below it.
+    /// The share of answers given from the cache reached its alert threshold (`true`), or fell back
+    /// below half of it.
     StaleShare(bool),
 }
 
@@ -57,7 +57,10 @@ pub struct Transition {
     pub counts: Counts,
     /// The generation that begins with it; outcomes of older ones change nothing any more.
     pub generation: u32,
-    /// How long it will stay open, where `to` is open.
+    /// The share of calls that is let through from here on (none, of a half-open circuit, but its
+    /// probes).
+    pub share: Ratio,
+    /// How long it will stay open, or on this step of the ramp.
     pub wait: Option<Duration>,
     /// `false` in shadow mode: the breaker says so, and refuses nothing.
     pub enforced: bool,
@@ -120,8 +123,8 @@ pub enum Why {
     CoolDownOver,
     /// The probes decided.
     Probes,
-    /// The ramp's last stage held.
-    RampDone,
+    /// A step of the ramp held: the next one lets more calls through, or closes.
+    RampHeld,
     /// An operator did it through the handle.
     Operator,
 }
@@ -136,7 +139,7 @@ impl Why {
             Self::Failures(_) => "failures",
             Self::CoolDownOver => "cool_down_over",
             Self::Probes => "probes",
-            Self::RampDone => "ramp_done",
+            Self::RampHeld => "ramp_held",
             Self::Operator => "operator",
         }
     }

@@ -1,9 +1,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+//! Keeps a service standing when what it calls falls down.
+pub mod breaker;
 pub mod bulkhead;
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod fallback;
 mod guarded;
 pub mod key;
 mod live;
@@ -14,6 +17,7 @@ mod readied;
 pub mod ready;
 pub mod rng;
 pub mod stale;
+mod stripe;
 mod sync;
 pub mod timeout;
 mod window;

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A reference to a layer's shared state, through a count of this service clone's own.
-#[allow(clippy::redundant_allocation)] // the outer one is not for the heap, but for its count
+#[allow(clippy::redundant_allocation)] // the second count is the point
 pub(crate) struct Local<T>(Arc<Arc<T>>);
 
 impl<T> Local<T> {

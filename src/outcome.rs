@@ -1,5 +1,7 @@
 //! How a call ended, in the words that all rooms share.
 
+use std::time::Duration;
+
 use crate::error::{Carry, Rejected};
 
 /// What a finished call says about the service that was called.
@@ -70,6 +72,12 @@ pub trait Classify<Res, E> {
     /// How a call ended that an inner layer refused or gave up: [`Outcome::of_rejected`].
     fn rejected(&self, rejected: &Rejected) -> Outcome {
         Outcome::of_rejected(rejected)
+    }
+
+    /// How long the service asked to be left alone, in the result of a call that failed. A breaker's
+    /// cool-down is then no shorter. By default it said nothing.
+    fn retry_after(&self, _result: Result<&Res, &E>) -> Option<Duration> {
+        None
     }
 }
 

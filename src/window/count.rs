@@ -215,6 +215,15 @@ impl CountWindow {
         self.record_in(word, entry)
     }
 
+    /// [`record`](Self::record), `n` times over; more than the ring holds are no different from that.
+    #[inline]
+    pub(crate) fn record_all(&self, entry: Entry, n: u64, generation: u32) -> Option<Counts> {
+        for _ in 1..n.min(self.layout.n) {
+            self.record(entry, generation)?;
+        }
+        self.record(entry, generation)
+    }
+
     fn record_in(&self, mut word: u64, entry: Entry) -> Option<Counts> {
         let generation = self.layout.unpack(word).generation;
         loop {

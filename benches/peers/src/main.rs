@@ -1,1 +1,33 @@
-fn main() {}
+//! The command line: `cost`, `instructions`, `http`.
+
+use std::process::ExitCode;
+
+use seawall_peers::{allocs, args::Args, cost, http, instructions};
+
+#[global_allocator]
+static COUNTING: allocs::Counting = allocs::Counting;
+
+const HELP: &str = "\
+usage: seawall-peers cost [--quick] [--instructions] [--case NAME] [--contender NAME] [--json FILE]
+       seawall-peers instructions [--case NAME] [--contender NAME] [--json FILE] [--baseline FILE]
+       seawall-peers http [--quick] [--clients N] [--json FILE]";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let result = Args::read(words).and_then(|args| match command.as_str() {
+        "cost" => cost::command(&args),
+        "instructions" => instructions::command(&args),
+        // What `instructions` runs under valgrind.
+        "spin" => instructions::spin(&args),
+        "http" => http::command(&args),
+        _ => Err(HELP.into()),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

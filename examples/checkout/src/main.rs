@@ -1,1 +1,110 @@
-fn main() {}
+//! A scripted payment incident over real HTTP, once through a bare client, once through seawall.
+//!
+//! Three parties live in this process and talk over loopback: the load, the checkout service and
+//! the payment service with its fault switch. `cargo run --release -p checkout` plays it all.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod args;
+mod checkout;
+mod client;
+mod clock;
+mod ledger;
+mod load;
+mod payment;
+mod progress;
+mod report;
+mod rng;
+mod run;
+mod script;
+mod table;
+mod term;
+mod traffic;
+mod verify;
+
+use std::fs::File;
+use std::process::ExitCode;
+
+use tokio::sync::watch;
+
+use crate::args::{Args, Parsed};
+use crate::report::Reports;
+
+/// A run that could not begin: the flags, or the file to write.
+const MISUSED: u8 = 2;
+/// Ended by Ctrl-C, as a shell reports it.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Parsed::Run(args)) => args,
+        Ok(Parsed::Help) => {
+            term::say(args::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("checkout: {problem}\n\n{}", args::USAGE);
+            return ExitCode::from(MISUSED);
+        }
+    };
+    match play(&args) {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("checkout: {problem}");
+            ExitCode::from(MISUSED)
+        }
+    }
+}
+
+#[tokio::main]
+async fn play(args: &Args) -> Result<ExitCode, String> {
+    // Opened first: nobody wants to learn after the run that it can't be written.
+    let json = match &args.json {
+        Some(path) => {
+            let file = File::create(path)
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            Some((path, file))
+        }
+        None => None,
+    };
+    let limits = load::Limits::raise();
+    let stop = on_ctrl_c();
+
+    let mut reports = Reports::default();
+    for &mode in args.mode.each() {
+        if *stop.borrow() {
+            break;
+        }
+        let report = run::incident(mode, args, &limits, stop.clone()).await?;
+        reports.put(mode, report);
+    }
+
+    if let Some((path, file)) = json {
+        serde_json::to_writer_pretty(file, &reports)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    let interrupted = *stop.borrow();
+    term::say(&table::draw(&reports));
+    let problems = reports.problems();
+    term::say(&table::closing(&reports, &problems, interrupted));
+    Ok(if interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Turns true once, at the first Ctrl-C.
+fn on_ctrl_c() -> watch::Receiver<bool> {
+    let (tell, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let _ = tell.send(true);
+        }
+        // Held for ever: a receiver must not take the end of this task for a signal.
+        tell.closed().await;
+    });
+    stop
+}

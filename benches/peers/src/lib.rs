@@ -1,0 +1,28 @@
+//! What a call costs through seawall, and through whatever one would use instead.
+//!
+//! Every contender runs the same [`cases`] through one trait, [`Contender`]: it wraps the same
+//! [`backend`] in the layers that a case names, and gets the same loop around it. So what is
+//! compared is the layers and nothing else. [`cost`] measures time and allocations,
+//! [`instructions`] what a processor executes, [`http`] a whole client over loopback.
+//!
+//! To read: [`cases`] says what each row means and what its floor is made of; each file in
+//! [`contenders`] says which work that peer does and does not do.
+
+pub mod allocs;
+pub mod args;
+pub mod backend;
+pub mod cases;
+pub mod contenders;
+pub mod cost;
+pub mod crew;
+pub mod drive;
+pub mod floor;
+pub mod http;
+pub mod instructions;
+pub mod machine;
+pub mod runtimes;
+pub mod stopwatch;
+pub mod terms;
+
+pub use cases::{CASES, Case};
+pub use drive::{Built, Caller, Contender};

@@ -1,0 +1,101 @@
+//! The future of a [`CircuitBreaker`](super::CircuitBreaker), and what its call owes the circuit.
+
+use std::time::Duration;
+
+use super::engine::{Ending, Ticket};
+use super::layer::Shared;
+use crate::error::Carry;
+use crate::event::Call;
+use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
+use crate::local::Local;
+use crate::outcome::{Classify, Outcome, judge};
+
+/// The response future of a [`CircuitBreaker`](super::CircuitBreaker).
+///
+/// Dropping it is safe at any point: a probe goes to the next caller, and a call older than
+/// [`cancel_counts_after`](super::CircuitBreakerConfig::cancel_counts_after) counts as a slow failure.
+pub type ResponseFuture<F, C> = Guarded<F, Admitted<C>>;
+
+/// The ticket of one call; taken back when the call ends.
+#[derive(Debug)]
+pub struct Admitted<C> {
+    local: Local<Shared<C>>,
+    ticket: Ticket,
+}
+
+impl<C> Admitted<C> {
+    pub(super) fn new(local: Local<Shared<C>>, ticket: Ticket) -> Self {
+        Self { local, ticket }
+    }
+
+    /// The call ended so.
+    #[inline]
+    fn settle(self, outcome: Outcome, advice: Option<Duration>) {
+        let circuit = &self.local.circuit;
+        let mut slow = false;
+        if outcome == Outcome::Ignored {
+            circuit.engine.give_back(self.ticket);
+        } else {
+            let ending = Ending {
+                failed: outcome.is_failure(),
+                slow,
+                advice,
+            };
+            let (was_slow, transition) = circuit
+                .engine
+                .record(self.ticket, ending, || circuit.clock.now());
+            slow = was_slow;
+            circuit.tell(transition);
+        }
+        self.report(outcome, slow);
+    }
+
+    #[inline]
+    fn report(&self, outcome: Outcome, slow: bool) {
+        let circuit = &self.local.circuit;
+        if circuit.sinks.wants_calls() {
+            let elapsed = self.ticket.elapsed(circuit.clock.now());
+            circuit.sinks.called(&Call::new(outcome, slow, elapsed));
+        }
+    }
+}
+
+impl<C> Settle for Admitted<C> {
+    #[inline]
+    fn pending(&mut self) {
+        self.ticket.time(|| self.local.circuit.clock.now());
+    }
+
+    fn unfinished(self, how: Unfinished) {
+        if how == Unfinished::Panicked {
+            return self.settle(Outcome::Failure, None);
+        }
+        let circuit = &self.local.circuit;
+        let (counted, transition) = circuit.engine.abandon(self.ticket, || circuit.clock.now());
+        circuit.tell(transition);
+        let outcome = if counted {
+            Outcome::InDoubt
+        } else {
+            Outcome::Ignored
+        };
+        self.report(outcome, counted);
+    }
+}
+
+impl<C, Res, E> SettleWith<Res, E> for Admitted<C>
+where
+    C: Classify<Res, E>,
+    E: Carry,
+{
+    #[inline]
+    fn finished(self, result: Result<&Res, &E>) {
+        let classify = &self.local.classify;
+        let outcome = judge(classify, result);
+        let advice = if outcome.is_failure() {
+            classify.retry_after(result)
+        } else {
+            None
+        };
+        self.settle(outcome, advice);
+    }
+}

@@ -1,0 +1,133 @@
+//! Makes breakers that share one circuit.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tower_layer::Layer;
+
+use super::config::CircuitBreakerConfig;
+use super::engine::Engine;
+use super::handle::CircuitBreakerHandle;
+use super::service::CircuitBreaker;
+use crate::clock::{Clock, Moment};
+use crate::error::{ConfigError, Room};
+use crate::event::{Kind, Sinks, Transition};
+use crate::local::Local;
+use crate::outcome::ByResult;
+use crate::rng;
+
+/// Breaks the circuit to a service that fails: one layer value is one circuit, shared by every
+/// service it makes and every clone of them.
+///
+/// `C` tells how calls ended ([`Classify`](crate::outcome::Classify)); the services' error type must
+/// be able to [`Carry`](crate::error::Carry) a refusal.
+#[derive(Debug)]
+pub struct CircuitBreakerLayer<C = ByResult> {
+    shared: Arc<Shared<C>>,
+}
+
+/// What one layer value owns: the circuit, and who classifies for it.
+#[derive(Debug)]
+pub(super) struct Shared<C> {
+    pub(super) circuit: Arc<Circuitry>,
+    pub(super) classify: C,
+}
+
+/// The circuit, and who hears of it.
+#[derive(Debug)]
+pub(super) struct Circuitry {
+    pub(super) engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) sinks: Sinks,
+    /// The generation last reported; wakes those who wait for a change.
+    pub(super) changed: watch::Sender<u32>,
+    /// As last set; changed through the handle.
+    pub(super) config: Mutex<CircuitBreakerConfig>,
+}
+
+impl Circuitry {
+    /// Tells of a transition, if there was one.
+    #[inline]
+    pub(super) fn tell(&self, transition: Option<Transition>) {
+        if let Some(transition) = transition {
+            self.tell_of(transition, self.clock.now());
+        }
+    }
+
+    #[cold]
+    fn tell_of(&self, transition: Transition, at: Moment) {
+        self.changed.send_replace(transition.generation);
+        self.sinks.event(at, Kind::Transition(transition));
+    }
+}
+
+impl CircuitBreakerLayer {
+    /// A circuit with these settings: `Ok` is success, `Err` is failure.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a setting is out of its range, or no trip rule is set.
+    pub fn new(config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
+        let settings = config.settings()?;
+        let seed = config.seed.unwrap_or_else(rng::entropy);
+        let circuit = Circuitry {
+            engine: Engine::new(&settings, config.window(), seed),
+            clock: config.clock.clone(),
+            sinks: config.observers.attach(Room::Breaker, config.name),
+            changed: watch::Sender::new(0),
+            config: Mutex::new(config),
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                circuit: Arc::new(circuit),
+                classify: ByResult,
+            }),
+        })
+    }
+}
+
+impl<C> CircuitBreakerLayer<C> {
+    /// The same circuit, with `classify` to tell how calls ended.
+    ///
+    /// ```
+    /// use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
+    /// use seawall::error::BoxError;
+    /// use seawall::outcome::Outcome;
+    ///
+    /// let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments"))
+    ///     .unwrap()
+    ///     .classify(|result: Result<&u16, &BoxError>| match result {
+    ///         Ok(status) if *status < 500 => Outcome::Success,
+    ///         _ => Outcome::Failure,
+    ///     });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn classify<N>(self, classify: N) -> CircuitBreakerLayer<N> {
+        let circuit = Arc::clone(&self.shared.circuit);
+        CircuitBreakerLayer {
+            shared: Arc::new(Shared { circuit, classify }),
+        }
+    }
+
+    /// Reads the circuit, and reaches into it while calls run.
+    pub fn handle(&self) -> CircuitBreakerHandle {
+        CircuitBreakerHandle::new(Arc::clone(&self.shared.circuit))
+    }
+}
+
+impl<C> Clone for CircuitBreakerLayer<C> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<S, C> Layer<S> for CircuitBreakerLayer<C> {
+    type Service = CircuitBreaker<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CircuitBreaker::new(inner, Local::new(Arc::clone(&self.shared)))
+    }
+}

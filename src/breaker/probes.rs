@@ -1,0 +1,274 @@
+//! The probes of a half-open circuit: so many seats, each taken under a lease.
+//!
+//! A seat goes from free to taken to decided. A probe that ends in time decides its seat; one that is
+//! cancelled or says nothing gives it back, for the next caller; one whose lease runs out (it hangs,
+//! or was lost) is decided by whoever notices, as one slow failure, and what it brings later is
+//! stale. So a round of n seats always comes to n decided outcomes if callers come, and no probe can
+//! wedge it.
+//!
+//! # Orderings
+//! A seat is one word that carries its round, so a late probe can't touch the next round's; the tally
+//! is another, with the full generation. Each is changed by swaps and read for itself: Relaxed. What
+//! begins a round is handed on by the gate's publication.
+
+use crate::clock::Moment;
+use crate::event::Counts;
+use crate::sync::{AtomicU64, Ordering};
+use crate::window::Entry;
+
+/// The most probes a round can have.
+pub(crate) const MAX: usize = 32;
+
+/// What a seat's word says besides its round (the top 16 bits).
+const FREE: u64 = 0;
+const DECIDED: u64 = (1 << 48) - 1;
+
+/// A probe's right to decide one seat: the seat's number (16 bits), and when the lease ends, in ns
+/// since the round began (48).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat(u64);
+
+impl Seat {
+    fn new(index: usize, end: u64) -> Self {
+        Self((index as u64) << 48 | end)
+    }
+
+    fn index(self) -> usize {
+        (self.0 >> 48) as usize
+    }
+
+    fn end(self) -> u64 {
+        self.0 & DECIDED
+    }
+}
+
+/// The seats and the tally of one round at a time.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    seats: [AtomicU64; MAX],
+    /// From the top: generation (32), seats (8), slow (8), failures (8), decided (8).
+    tally: AtomicU64,
+    /// When the round began, in ns; leases are counted from it.
+    began: AtomicU64,
+}
+
+fn seat_word(generation: u32, rest: u64) -> u64 {
+    u64::from(generation) << 48 | rest
+}
+
+fn counts(tally: u64) -> Counts {
+    let field = |at: u32| tally >> at & 0xff;
+    Counts {
+        total: field(0),
+        failures: field(8),
+        slow: field(16),
+    }
+}
+
+impl Probes {
+    pub(crate) fn new() -> Self {
+        Self {
+            seats: std::array::from_fn(|_| AtomicU64::new(FREE)),
+            tally: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins a round of `seats`, all free, nothing decided. Under the gate's claim.
+    pub(crate) fn begin(&self, generation: u32, seats: usize, now: Moment) {
+        // Relaxed, all: the gate's publication hands them on.
+        for seat in &self.seats {
+            seat.store(seat_word(generation, FREE), Ordering::Relaxed);
+        }
+        let tally = u64::from(generation) << 32 | (seats as u64) << 24;
+        self.tally.store(tally, Ordering::Relaxed);
+        self.began.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Takes a free seat, until `lease` ns from now.
+    pub(crate) fn take(&self, generation: u32, now: Moment, lease: u64) -> Option<Seat> {
+        let free = seat_word(generation, FREE);
+        let end = self
+            .since_began(now)
+            .saturating_add(lease)
+            .clamp(1, DECIDED - 1);
+        let lease = seat_word(generation, end);
+        // Relaxed, all: see "Orderings".
+        (0..self.seats())
+            .find(|&i| {
+                let seat = &self.seats[i];
+                seat.load(Ordering::Relaxed) == free
+                    && seat
+                        .compare_exchange(free, lease, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok()
+            })
+            .map(|index| Seat::new(index, end))
+    }
+
+    /// Decides a seat; the tally with it, or `None` if the lease was no longer held.
+    pub(crate) fn decide(&self, seat: Seat, generation: u32, entry: Entry) -> Option<Counts> {
+        self.swap(seat, generation, DECIDED)
+            .then(|| self.add(generation, entry))?
+    }
+
+    /// Gives a seat back; `false` if the lease was no longer held.
+    pub(crate) fn give_back(&self, seat: Seat, generation: u32) -> bool {
+        self.swap(seat, generation, FREE)
+    }
+
+    /// Decides one seat whose lease has run out, as a slow failure; the tally with it.
+    pub(crate) fn expire_one(&self, generation: u32, now: Moment) -> Option<Counts> {
+        let now = self.since_began(now);
+        self.leases(generation)
+            .filter(|seat| now >= seat.end())
+            .find_map(|seat| {
+                self.decide(
+                    seat,
+                    generation,
+                    Entry {
+                        failed: true,
+                        slow: true,
+                    },
+                )
+            })
+    }
+
+    /// Has the lease of `seat` run out?
+    pub(crate) fn is_over(&self, seat: Seat, now: Moment) -> bool {
+        self.since_began(now) >= seat.end()
+    }
+
+    /// The time in ns until the first lease ends; `None` if no seat is taken.
+    pub(crate) fn next_end(&self, generation: u32, now: Moment) -> Option<u64> {
+        let now = self.since_began(now);
+        self.leases(generation)
+            .map(|seat| seat.end().saturating_sub(now))
+            .min()
+    }
+
+    /// The seats that are taken.
+    fn leases(&self, generation: u32) -> impl Iterator<Item = Seat> {
+        (0..self.seats()).filter_map(move |index| {
+            // Relaxed: see "Orderings".
+            let word = self.seats[index].load(Ordering::Relaxed);
+            let end = word & DECIDED;
+            let taken = seat_word(generation, end) == word && end != FREE && end != DECIDED;
+            taken.then(|| Seat::new(index, end))
+        })
+    }
+
+    /// Is a seat free?
+    pub(crate) fn has_free(&self, generation: u32) -> bool {
+        let free = seat_word(generation, FREE);
+        // Relaxed: see "Orderings".
+        self.seats[..self.seats()]
+            .iter()
+            .any(|seat| seat.load(Ordering::Relaxed) == free)
+    }
+
+    /// What the round has come to.
+    pub(crate) fn counts(&self) -> Counts {
+        // Relaxed: see "Orderings".
+        counts(self.tally.load(Ordering::Relaxed))
+    }
+
+    /// How many seats this round has.
+    pub(crate) fn seats(&self) -> usize {
+        // Relaxed: see "Orderings".
+        (self.tally.load(Ordering::Relaxed) >> 24 & 0xff) as usize
+    }
+
+    fn swap(&self, seat: Seat, generation: u32, to: u64) -> bool {
+        let (lease, to) = (seat_word(generation, seat.end()), seat_word(generation, to));
+        // Relaxed: see "Orderings".
+        self.seats[seat.index()]
+            .compare_exchange(lease, to, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn add(&self, generation: u32, entry: Entry) -> Option<Counts> {
+        let one = 1 | u64::from(entry.failed) << 8 | u64::from(entry.slow) << 16;
+        // Relaxed: see "Orderings".
+        self.tally
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tally| {
+                (tally >> 32 == u64::from(generation)).then_some(tally + one)
+            })
+            .ok()
+            .map(|before| counts(before + one))
+    }
+
+    fn since_began(&self, now: Moment) -> u64 {
+        // Relaxed: see "Orderings".
+        now.as_nanos()
+            .saturating_sub(self.began.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_nanos(1_000_000);
+    const FAILED: Entry = Entry {
+        failed: true,
+        slow: false,
+    };
+
+    fn at(ns: u64) -> Moment {
+        Moment::from_nanos(1_000_000 + ns)
+    }
+
+    fn round(seats: usize) -> Probes {
+        let probes = Probes::new();
+        probes.begin(5, seats, START);
+        probes
+    }
+
+    #[test]
+    fn seats_run_out_and_come_back() {
+        let probes = round(2);
+        let first = probes.take(5, START, 100).unwrap();
+        assert!(probes.take(5, START, 100).is_some());
+        assert_eq!(probes.take(5, START, 100), None);
+        assert!(!probes.has_free(5));
+        assert!(probes.give_back(first, 5));
+        assert!(!probes.give_back(first, 5), "once");
+        assert!(probes.take(5, START, 100).is_some());
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_is_a_slow_failure_and_its_probe_is_late() {
+        let probes = round(1);
+        let seat = probes.take(5, START, 100).unwrap();
+        assert_eq!(probes.next_end(5, at(40)), Some(60));
+        assert_eq!(probes.expire_one(5, at(99)), None);
+        let counts = probes.expire_one(5, at(100)).unwrap();
+        assert_eq!((counts.total, counts.failures, counts.slow), (1, 1, 1));
+        assert_eq!(probes.expire_one(5, at(200)), None, "decided once");
+        assert_eq!(probes.decide(seat, 5, Entry::default()), None);
+        assert_eq!(
+            probes.take(5, at(200), 100),
+            None,
+            "a decided seat stays decided"
+        );
+    }
+
+    #[test]
+    fn a_probe_of_an_older_round_changes_nothing() {
+        let probes = round(1);
+        let old = probes.take(5, START, 100).unwrap();
+        probes.begin(6, 1, START);
+        assert_eq!(probes.decide(old, 5, FAILED), None);
+        assert!(!probes.give_back(old, 5));
+        assert_eq!(probes.counts(), Counts::default());
+        assert!(probes.take(6, START, 100).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_went_back_or_a_lease_of_centuries_saturates() {
+        let probes = round(1);
+        let seat = probes.take(5, Moment::from_nanos(0), u64::MAX).unwrap();
+        assert!(!probes.is_over(seat, at(0)));
+        assert!(probes.is_over(seat, Moment::from_nanos(u64::MAX)));
+    }
+}

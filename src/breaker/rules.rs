@@ -1,0 +1,158 @@
+//! When a circuit opens, and what the probes decide: pure functions of counts.
+
+use crate::event::{Counts, Why};
+use crate::ratio::Ratio;
+
+/// The trip rules; any may fire, `None` is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) failure_ratio: Option<Ratio>,
+    pub(crate) slow_ratio: Option<Ratio>,
+    pub(crate) consecutive: Option<u32>,
+    pub(crate) failures: Option<u32>,
+    pub(crate) min_calls: u32,
+}
+
+impl Rules {
+    /// The rule that the window's `counts` and the `run` of failures meet, if any.
+    pub(crate) fn fired(&self, counts: Counts, run: u32) -> Option<Why> {
+        let enough = counts.total >= u64::from(self.min_calls);
+        if let Some(limit) = self.consecutive.filter(|&limit| run >= limit) {
+            return Some(Why::ConsecutiveFailures(limit));
+        }
+        if let Some(limit) = self
+            .failures
+            .filter(|&limit| counts.failures >= u64::from(limit))
+        {
+            return Some(Why::Failures(limit));
+        }
+        if let Some(ratio) = self.failure_ratio {
+            if enough && ratio.is_met_by(counts.failures, counts.total) {
+                return Some(Why::FailureRatio(ratio));
+            }
+        }
+        let ratio = self.slow_ratio?;
+        (enough && ratio.is_met_by(counts.slow, counts.total)).then_some(Why::SlowRatio(ratio))
+    }
+
+    /// What `probes` decide of which `counts` are known: `Some(true)` to close, `Some(false)` to
+    /// open again, `None` while the rest could still change it.
+    ///
+    /// The ratios are those of the trip rules; without a failure ratio, one failure opens again.
+    /// A circuit is never closed by a failing probe: if that failure doesn't open it, the probes
+    /// before had closed it already.
+    pub(crate) fn probed(&self, counts: Counts, probes: u64) -> Option<bool> {
+        let rest = probes.saturating_sub(counts.total);
+        let failed = |n: u64| match self.failure_ratio {
+            Some(ratio) => ratio.is_met_by(n, probes),
+            None => n > 0,
+        };
+        let slow = |n: u64| {
+            self.slow_ratio
+                .is_some_and(|ratio| ratio.is_met_by(n, probes))
+        };
+        if failed(counts.failures) || slow(counts.slow) {
+            Some(false)
+        } else if failed(counts.failures + rest) || slow(counts.slow + rest) {
+            None
+        } else {
+            Some(true)
+        }
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+
+    const OFF: Rules = Rules {
+        failure_ratio: None,
+        slow_ratio: None,
+        consecutive: None,
+        failures: None,
+        min_calls: 1,
+    };
+
+    fn counts(total: u64, failures: u64, slow: u64) -> Counts {
+        Counts {
+            total,
+            failures,
+            slow,
+        }
+    }
+
+    #[test]
+    fn a_threshold_that_is_met_trips_and_one_that_is_missed_does_not() {
+        let rules = Rules {
+            failure_ratio: Ratio::percent(50),
+            min_calls: 5,
+            ..OFF
+        };
+        assert_eq!(rules.fired(counts(4, 4, 0), 4), None, "below min-calls");
+        assert_eq!(rules.fired(counts(8, 3, 0), 0), None);
+        assert!(rules.fired(counts(8, 4, 0), 0).is_some());
+        assert_eq!(
+            rules.fired(counts(200, 99, 0), 0),
+            None,
+            "49.5 % is not 50 %"
+        );
+    }
+
+    #[test]
+    fn slow_and_failed_never_add_up() {
+        let half = Ratio::percent(50);
+        let rules = Rules {
+            failure_ratio: half,
+            slow_ratio: half,
+            ..OFF
+        };
+        assert_eq!(rules.fired(counts(8, 2, 2), 0), None);
+        assert_eq!(
+            rules.fired(counts(5, 2, 3), 0),
+            Some(Why::SlowRatio(half.unwrap()))
+        );
+    }
+
+    #[test]
+    fn probes_decide_as_soon_as_the_rest_cannot_change_it() {
+        let rules = Rules {
+            failure_ratio: Ratio::percent(50),
+            ..OFF
+        };
+        assert_eq!(rules.probed(counts(2, 0, 0), 4), None);
+        assert_eq!(rules.probed(counts(3, 0, 0), 4), Some(true));
+        assert_eq!(rules.probed(counts(2, 2, 0), 4), Some(false));
+        assert_eq!(rules.probed(counts(3, 1, 0), 4), None);
+        assert_eq!(rules.probed(counts(4, 1, 0), 4), Some(true));
+        assert_eq!(rules.probed(counts(4, 2, 0), 4), Some(false));
+    }
+
+    #[test]
+    fn a_failing_probe_never_closes() {
+        for percent in [1, 10, 33, 50, 67, 99, 100] {
+            let rules = Rules {
+                failure_ratio: Ratio::percent(percent),
+                ..OFF
+            };
+            for probes in 1..=16 {
+                for total in 1..=probes {
+                    for failures in 1..=total {
+                        let before = rules.probed(counts(total - 1, failures - 1, 0), probes);
+                        let after = rules.probed(counts(total, failures, 0), probes);
+                        assert!(
+                            before.is_some() || after != Some(true),
+                            "{percent} % of {probes}: {failures} of {total}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_ratio_one_failing_probe_opens_again() {
+        assert_eq!(OFF.probed(counts(1, 1, 0), 3), Some(false));
+        assert_eq!(OFF.probed(counts(2, 0, 0), 3), None);
+        assert_eq!(OFF.probed(counts(3, 0, 0), 3), Some(true));
+    }
+}

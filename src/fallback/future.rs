@@ -1,0 +1,129 @@
+//! Waits for the call, and asks the plan when it ends.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::layer::Shared;
+use super::plan::{Failed, Plan};
+use crate::error::{Carry, Reason, Rejected, Room};
+use crate::event::Call;
+use crate::local::Local;
+use crate::outcome::{Classify, Outcome, judge};
+use crate::stale::Cause;
+use crate::sync::Ordering;
+
+pin_project! {
+    /// The response future of a [`Fallback`](super::Fallback).
+    ///
+    /// Dropping it at any point leaves nothing behind.
+    pub struct ResponseFuture<F, P, C, X, Req> {
+        // `None`: the inner service wasn't ready.
+        #[pin]
+        future: Option<F>,
+        // What the plan took from the request; taken when the call ends.
+        context: Option<X>,
+        local: Local<Shared<P, C>>,
+        request: PhantomData<fn(Req)>,
+    }
+}
+
+impl<F, P, C, X, Req> ResponseFuture<F, P, C, X, Req> {
+    #[inline]
+    pub(super) fn new(future: Option<F>, context: X, local: Local<Shared<P, C>>) -> Self {
+        Self {
+            future,
+            context: Some(context),
+            local,
+            request: PhantomData,
+        }
+    }
+}
+
+impl<F, P, C, X, Req, Res, E> Future for ResponseFuture<F, P, C, X, Req>
+where
+    F: Future<Output = Result<Res, E>>,
+    E: Carry,
+    P: Plan<Req, Res, E, Context = X>,
+    C: Classify<Res, E>,
+{
+    type Output = Result<Res, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = match this.future.as_pin_mut() {
+            Some(future) => match future.poll(cx) {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    if let Some(context) = this.context {
+                        this.local.plan.pending(context);
+                    }
+                    return Poll::Pending;
+                }
+            },
+            None => Err(this.local.not_ready()),
+        };
+        let context = this.context.take().expect("polled after it was done");
+        Poll::Ready(this.local.end::<Req, Res, E>(context, result))
+    }
+}
+
+impl<P, C> Shared<P, C> {
+    #[cold]
+    fn not_ready<E: Carry>(&self) -> E {
+        let name = self.sinks.name();
+        let rejected = Rejected::new(Room::Fallback, Reason::NotReady, name);
+        E::from_rejected(self.sinks.refused(rejected))
+    }
+
+    /// The result that the caller gets.
+    #[inline]
+    fn end<Req, Res, E>(&self, context: P::Context, result: Result<Res, E>) -> Result<Res, E>
+    where
+        E: Carry,
+        P: Plan<Req, Res, E>,
+        C: Classify<Res, E>,
+    {
+        let outcome = judge(&self.classify, result.as_ref());
+        if self.sinks.wants_calls() {
+            self.sinks.called(&Call::new(outcome, false, None));
+        }
+        let rejected = result.as_ref().err().and_then(Carry::rejected);
+        let cause = match (rejected, outcome) {
+            (Some(rejected), _) => Cause::Rejected(*rejected),
+            (None, Outcome::Failure | Outcome::InDoubt) => Cause::Failed(outcome),
+            (None, Outcome::Ignored) => return result,
+            (None, Outcome::Success) => {
+                if let Ok(response) = &result {
+                    self.plan.good(context, response);
+                }
+                return result;
+            }
+        };
+        let failed = Failed::new(cause, result.as_ref());
+        let answer = self.plan.answer(context, &failed);
+        let count = match answer {
+            Some(_) => &self.counts.answered,
+            None => &self.counts.passed_on,
+        };
+        // Relaxed: a counter nothing hangs on.
+        count.fetch_add(1, Ordering::Relaxed);
+        answer.map_or(result, Ok)
+    }
+}
+
+impl<F, P, C, X, Req> fmt::Debug for ResponseFuture<F, P, C, X, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (&self.context, &self.future) {
+            (None, _) => "done",
+            (_, Some(_)) => "called",
+            (_, None) => "not ready",
+        };
+        write!(f, "ResponseFuture({state})")
+    }
+}

@@ -411,7 +411,10 @@ pub(crate) fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
     script.act(Act::Hang);
     let (one, other) = (runtime(), runtime());
     let mut call = Box::pin(client.clone().oneshot(7));
-    assert!(one.block_on(async { futures::poll!(&mut call) }).is_pending());
+    assert!(
+        one.block_on(async { futures::poll!(&mut call) })
+            .is_pending()
+    );
     other.spawn(call);
     drop(other);
     drop(one);

@@ -59,11 +59,7 @@ impl fmt::Debug for Moment {
 /// Whole nanoseconds of `span`, saturated at [`u64::MAX`] (584 years).
 pub(crate) const fn nanos(span: Duration) -> u64 {
     let nanos = span.as_nanos();
-    if nanos > u64::MAX as u128 {
-        u64::MAX
-    } else {
-        nanos as u64
-    }
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
 /// Reads monotonic time: the system's, tokio's, or a hand-driven one.
@@ -170,11 +166,9 @@ impl ManualClock {
 
     fn shift(&self, to: impl Fn(u64) -> u64) {
         // Relaxed: one word, nothing published behind it.
-        let _ = self.0.fetch_update(
-            atomic::Ordering::Relaxed,
-            atomic::Ordering::Relaxed,
-            |now| Some(to(now)),
-        );
+        let _ = self.0.fetch_update(atomic::Ordering::Relaxed, atomic::Ordering::Relaxed, |now| {
+            Some(to(now))
+        });
     }
 }
 

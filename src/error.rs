@@ -127,13 +127,7 @@ pub struct Rejected {
 impl Rejected {
     /// A refusal before anything was sent.
     pub const fn new(room: Room, reason: Reason, name: &'static str) -> Self {
-        Self {
-            room,
-            reason,
-            name,
-            retry_after: None,
-            sent: false,
-        }
+        Self { room, reason, name, retry_after: None, sent: false }
     }
 
     /// With the time after which trying again may help.
@@ -158,18 +152,8 @@ impl Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.sent {
-            "given up by"
-        } else {
-            "refused by"
-        };
-        write!(
-            f,
-            "{}: {verb} the {}, {}",
-            self.name,
-            self.room,
-            self.reason.sentence()
-        )?;
+        let verb = if self.sent { "given up by" } else { "refused by" };
+        write!(f, "{}: {verb} the {}, {}", self.name, self.room, self.reason.sentence())?;
         match self.retry_after {
             Some(after) => write!(f, " (retry after {after:?})"),
             None => Ok(()),
@@ -310,11 +294,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// `field` was given `value`, and takes `range` (a phrase that follows "must be").
     pub fn new(field: &'static str, value: impl fmt::Debug, range: &'static str) -> Self {
-        Self {
-            field,
-            value: format!("{value:?}"),
-            range,
-        }
+        Self { field, value: format!("{value:?}"), range }
     }
 
     /// The setting's name.
@@ -335,11 +315,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is {}, but must be {}",
-            self.field, self.value, self.range
-        )
+        write!(f, "{} is {}, but must be {}", self.field, self.value, self.range)
     }
 }
 
@@ -352,11 +328,7 @@ pub(crate) fn check<T: fmt::Debug>(
     range: &'static str,
     ok: impl FnOnce(&T) -> bool,
 ) -> Result<T, ConfigError> {
-    if ok(&value) {
-        Ok(value)
-    } else {
-        Err(ConfigError::new(field, value, range))
-    }
+    if ok(&value) { Ok(value) } else { Err(ConfigError::new(field, value, range)) }
 }
 
 #[cfg(all(test, not(seawall_loom)))]

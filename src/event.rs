@@ -116,7 +116,9 @@ pub enum Why {
     /// The share of slow calls, hung ones included, reached the threshold.
     SlowRatio(Ratio),
     /// So many failures came in a row.
-    ConsecutiveFailures(u32),
+    ConsecutiveFailures(u16),
+    /// So many slow calls, hung ones included, came in a row.
+    ConsecutiveSlow(u16),
     /// So many failures lay in the window.
     Failures(u32),
     /// The cool-down ended, and a caller came.
@@ -136,6 +138,7 @@ impl Why {
             Self::FailureRatio(_) => "failure_ratio",
             Self::SlowRatio(_) => "slow_ratio",
             Self::ConsecutiveFailures(_) => "consecutive_failures",
+            Self::ConsecutiveSlow(_) => "consecutive_slow",
             Self::Failures(_) => "failures",
             Self::CoolDownOver => "cool_down_over",
             Self::Probes => "probes",
@@ -189,11 +192,7 @@ pub struct Call {
 
 impl Call {
     pub(crate) const fn new(outcome: Outcome, slow: bool, elapsed: Option<Duration>) -> Self {
-        Self {
-            outcome,
-            slow,
-            elapsed,
-        }
+        Self { outcome, slow, elapsed }
     }
 }
 
@@ -211,17 +210,9 @@ pub struct Wants {
 
 impl Wants {
     /// Events alone.
-    pub const EVENTS: Self = Self {
-        events: true,
-        refusals: false,
-        calls: false,
-    };
+    pub const EVENTS: Self = Self { events: true, refusals: false, calls: false };
     /// Everything.
-    pub const ALL: Self = Self {
-        events: true,
-        refusals: true,
-        calls: true,
-    };
+    pub const ALL: Self = Self { events: true, refusals: true, calls: true };
 }
 
 /// Listens to layers: attached once to each, when the layer is built.
@@ -298,36 +289,20 @@ type AttachFn = Arc<dyn Fn(Room, &'static str) -> Option<Box<dyn Sink>> + Send +
 impl Observers {
     pub(crate) fn add<O: Observe>(&mut self, observer: O) {
         let observer = Arc::new(observer);
-        self.0.push(Arc::new(move |room, name| {
-            Arc::clone(&observer).attach(room, name)
-        }));
+        self.0.push(Arc::new(move |room, name| Arc::clone(&observer).attach(room, name)));
     }
 
     pub(crate) fn attach(&self, room: Room, name: &'static str) -> Sinks {
-        let all: Box<[_]> = self
-            .0
-            .iter()
-            .filter_map(|attach| attach(room, name))
-            .collect();
+        let all: Box<[_]> = self.0.iter().filter_map(|attach| attach(room, name)).collect();
         let wants = all.iter().map(|sink| sink.wants()).fold(
-            Wants {
-                events: false,
-                refusals: false,
-                calls: false,
-            },
+            Wants { events: false, refusals: false, calls: false },
             |sum, one| Wants {
                 events: sum.events | one.events,
                 refusals: sum.refusals | one.refusals,
                 calls: sum.calls | one.calls,
             },
         );
-        Sinks {
-            room,
-            name,
-            wants,
-            all,
-            panics: AtomicU64::new(0),
-        }
+        Sinks { room, name, wants, all, panics: AtomicU64::new(0) }
     }
 }
 
@@ -367,12 +342,7 @@ impl Sinks {
 
     pub(crate) fn event(&self, at: Moment, kind: Kind) {
         if self.wants.events {
-            let event = Event {
-                room: self.room,
-                name: self.name,
-                at,
-                kind,
-            };
+            let event = Event { room: self.room, name: self.name, at, kind };
             self.each(|sink| sink.event(&event));
         }
     }

@@ -47,11 +47,7 @@ struct Owed<G: Settle> {
 impl<G: Settle> Drop for Owed<G> {
     fn drop(&mut self) {
         if let Some(debt) = self.debt.take() {
-            debt.unfinished(if self.inside {
-                Unfinished::Panicked
-            } else {
-                Unfinished::Dropped
-            });
+            debt.unfinished(if self.inside { Unfinished::Panicked } else { Unfinished::Dropped });
         }
     }
 }
@@ -59,25 +55,16 @@ impl<G: Settle> Drop for Owed<G> {
 /// Calls a service under a debt: a panic in `call` settles it too.
 #[inline]
 pub(crate) fn call<F, G: Settle>(debt: G, call: impl FnOnce() -> F) -> Guarded<F, G> {
-    let mut owed = Owed {
-        debt: Some(debt),
-        inside: true,
-    };
+    let mut owed = Owed { debt: Some(debt), inside: true };
     let future = call();
     owed.inside = false;
-    Guarded {
-        state: State::Called { future, owed },
-    }
+    Guarded { state: State::Called { future, owed } }
 }
 
 /// A call that was refused.
 #[inline]
 pub(crate) fn refuse<F, G: Settle>(rejected: Rejected) -> Guarded<F, G> {
-    Guarded {
-        state: State::Refused {
-            rejected: Some(rejected),
-        },
-    }
+    Guarded { state: State::Refused { rejected: Some(rejected) } }
 }
 
 pin_project! {

@@ -28,10 +28,7 @@ pub struct Key(u128);
 impl Key {
     /// The key of `parts`, in order; their borders count.
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        parts
-            .into_iter()
-            .fold(KeyBuilder::new(), KeyBuilder::part)
-            .finish()
+        parts.into_iter().fold(KeyBuilder::new(), KeyBuilder::part).finish()
     }
 
     /// The key of anything that can be hashed, such as an integer, a string or a tuple.

@@ -26,11 +26,7 @@ pub(crate) struct Live<const N: usize> {
 impl<const N: usize> Live<N> {
     pub(crate) fn new(words: [u64; N]) -> Self {
         let copy = || words.map(AtomicU64::new);
-        Self {
-            version: AtomicU64::new(0),
-            copies: [copy(), copy()],
-            turn: Mutex::new(()),
-        }
+        Self { version: AtomicU64::new(0), copies: [copy(), copy()], turn: Mutex::new(()) }
     }
 
     /// The words at `wanted`, all of one change.

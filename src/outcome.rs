@@ -29,11 +29,7 @@ impl Outcome {
     ///
     /// So a full local bulkhead never opens a breaker, and a timeout does.
     pub const fn of_rejected(rejected: &Rejected) -> Self {
-        if rejected.sent() {
-            Self::InDoubt
-        } else {
-            Self::Ignored
-        }
+        if rejected.sent() { Self::InDoubt } else { Self::Ignored }
     }
 
     /// The name in metrics: `success`, `failure`, `ignored`, `in_doubt`.

@@ -30,27 +30,17 @@ impl Ratio {
 
     /// The share `value`, rounded to the nearest millionth; `None` unless `0.0 <= value <= 1.0`.
     pub fn new(value: f64) -> Option<Self> {
-        (0.0..=1.0)
-            .contains(&value)
-            .then(|| Self((value * MILLION as f64).round() as u32))
+        (0.0..=1.0).contains(&value).then(|| Self((value * MILLION as f64).round() as u32))
     }
 
     /// `percent` hundredths; `None` above 100.
     pub const fn percent(percent: u32) -> Option<Self> {
-        if percent > 100 {
-            None
-        } else {
-            Some(Self(percent * 10_000))
-        }
+        if percent > 100 { None } else { Some(Self(percent * 10_000)) }
     }
 
     /// `ppm` millionths; `None` above 1,000,000.
     pub const fn from_ppm(ppm: u32) -> Option<Self> {
-        if ppm as u64 > MILLION {
-            None
-        } else {
-            Some(Self(ppm))
-        }
+        if ppm as u64 > MILLION { None } else { Some(Self(ppm)) }
     }
 
     /// Parts per million.
@@ -64,11 +54,7 @@ impl Ratio {
             return None;
         }
         let ppm = part as u128 * MILLION as u128 / whole as u128;
-        Some(Self(if ppm > MILLION as u128 {
-            MILLION as u32
-        } else {
-            ppm as u32
-        }))
+        Some(Self(if ppm > MILLION as u128 { MILLION as u32 } else { ppm as u32 }))
     }
 
     /// Is `part` of `whole` this share or more? Exact at every size; false of nothing.
@@ -105,14 +91,8 @@ mod tests {
         assert!(!half.is_met_by(499, 1000));
         assert!(half.is_met_by(4, 8));
         let tenth_of_a_percent = Ratio::new(0.001).unwrap();
-        assert!(
-            tenth_of_a_percent.is_met_by(4, 1000),
-            "0.4 % is not rounded away"
-        );
-        assert!(
-            Ratio::ONE.is_met_by(10, 10),
-            "a threshold of 100 % can be reached"
-        );
+        assert!(tenth_of_a_percent.is_met_by(4, 1000), "0.4 % is not rounded away");
+        assert!(Ratio::ONE.is_met_by(10, 10), "a threshold of 100 % can be reached");
     }
 
     #[test]

@@ -17,10 +17,7 @@ pub(crate) struct Readied<S> {
 
 impl<S> Readied<S> {
     pub(crate) fn new(inner: S) -> Self {
-        Self {
-            inner,
-            ready: false,
-        }
+        Self { inner, ready: false }
     }
 
     /// Ready when the inner is, or when `would_refuse` says that no inner is needed.

@@ -81,9 +81,6 @@ impl<T> Answer<T> {
 
 impl<T> MarkStale for Answer<T> {
     fn mark_stale(self, staleness: Staleness) -> Self {
-        Self {
-            stale: Some(staleness),
-            ..self
-        }
+        Self { stale: Some(staleness), ..self }
     }
 }

@@ -263,9 +263,7 @@ async fn the_limit_holds_on_many_threads_while_it_changes_a_thousand_times() {
     let handle = layer.handle();
     let crowd = Crowd::default();
     let inner = crowd.clone();
-    let client = layer.layer(service_fn(move |()| {
-        inner.clone().serve(tokio::task::yield_now())
-    }));
+    let client = layer.layer(service_fn(move |()| inner.clone().serve(tokio::task::yield_now())));
     let callers: Vec<_> = (0..64)
         .map(|_| {
             let client = client.clone();
@@ -336,9 +334,7 @@ impl Sink for Log {
 #[tokio::test]
 async fn an_observer_hears_of_refusals_and_changes() {
     let log = Log::default();
-    let config = BulkheadConfig::new("payments")
-        .limit(1)
-        .observe(log.clone());
+    let config = BulkheadConfig::new("payments").limit(1).observe(log.clone());
     let layer = BulkheadLayer::new(config).unwrap();
     let hang = service_fn(|_: ()| std::future::pending::<Result<(), BoxError>>());
     let mut client = layer.layer(hang);
@@ -347,24 +343,21 @@ async fn an_observer_hears_of_refusals_and_changes() {
     let handle = layer.handle();
     handle.reconfigure(|config| config.limit(2)).unwrap();
     handle.reconfigure(|config| config.limit(0)).unwrap_err();
-    assert_eq!(
-        *log.0.lock().unwrap(),
-        ["bulkhead payments", "bulkhead_full", "reconfigured"]
-    );
+    assert_eq!(*log.0.lock().unwrap(), ["bulkhead payments", "bulkhead_full", "reconfigured"]);
 }
 
 #[test]
 fn an_observer_that_panics_or_re_enters_the_handle_harms_nobody() {
     let cell: Arc<Mutex<Option<BulkheadHandle>>> = Arc::default();
     let inside = Arc::clone(&cell);
-    let config = BulkheadConfig::new("payments")
-        .observe(|_: &Event| panic!("on purpose"))
-        .observe(move |_: &Event| {
+    let config = BulkheadConfig::new("payments").observe(|_: &Event| panic!("on purpose")).observe(
+        move |_: &Event| {
             let handle = inside.lock().unwrap().clone().unwrap();
             if handle.snapshot().limit < 3 {
                 handle.reconfigure(|config| config.limit(3)).unwrap();
             }
-        });
+        },
+    );
     let handle = BulkheadLayer::new(config).unwrap().handle();
     *cell.lock().unwrap() = Some(handle.clone());
     handle.reconfigure(|config| config.limit(2)).unwrap();

@@ -55,11 +55,7 @@ fn is_test(source: &str, name: &str) -> Result<(), &'static str> {
     }
     let marks = ["#[test]", "#[tokio::test"];
     let marked = |line: &&&str| marks.iter().any(|mark| line.starts_with(mark));
-    if attributes.iter().any(marked) {
-        Ok(())
-    } else {
-        Err("it is no test")
-    }
+    if attributes.iter().any(marked) { Ok(()) } else { Err("it is no test") }
 }
 
 fn read(file: &str) -> Option<String> {
@@ -123,16 +119,11 @@ fn every_promise_has_the_test_that_it_names() {
 fn every_probe_is_in_the_list_that_runs_it() {
     let list = read(PROBES_LIST).unwrap();
     for line in read(PROBES).unwrap().lines() {
-        let Some((name, _)) = line
-            .strip_prefix("pub(crate) fn ")
-            .and_then(|l| l.split_once('<'))
+        let Some((name, _)) = line.strip_prefix("pub(crate) fn ").and_then(|l| l.split_once('<'))
         else {
             continue;
         };
-        assert!(
-            list.lines().any(|line| line.trim() == name),
-            "{name} is not in {PROBES_LIST}"
-        );
+        assert!(list.lines().any(|line| line.trim() == name), "{name} is not in {PROBES_LIST}");
     }
 }
 

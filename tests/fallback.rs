@@ -59,15 +59,9 @@ async fn without_an_answer_the_original_result_comes_back_untouched() {
         );
     let layer = FallbackLayer::new(config, plan);
     let call = |reply: Result<u32, Error<&'static str>>| {
-        layer
-            .layer(service_fn(move |(): ()| ready(reply)))
-            .oneshot(())
+        layer.layer(service_fn(move |(): ()| ready(reply))).oneshot(())
     };
-    let originals = [
-        Err(Error::Inner("boom")),
-        Err(Error::Rejected(refused())),
-        Ok(503),
-    ];
+    let originals = [Err(Error::Inner("boom")), Err(Error::Rejected(refused())), Ok(503)];
     for original in originals {
         assert_eq!(call(original).await, original);
     }
@@ -85,9 +79,7 @@ async fn a_function_sees_the_cause_the_result_and_its_context() {
     );
     let layer = FallbackLayer::new(FallbackConfig::new("x"), plan);
     let call = |error: Error<&'static str>| {
-        layer
-            .layer(service_fn(move |_: u32| ready(Err(error))))
-            .oneshot(41)
+        layer.layer(service_fn(move |_: u32| ready(Err(error)))).oneshot(41)
     };
     assert_eq!(call(Error::Inner("boom")).await.unwrap(), "42 failure boom");
     let answer = call(Error::Rejected(refused())).await.unwrap();
@@ -151,12 +143,7 @@ async fn a_service_that_is_never_ready_blocks_no_answer() {
         panic!("{answer:?}");
     };
     assert_eq!(
-        (
-            rejected.room,
-            rejected.reason,
-            rejected.name,
-            rejected.sent()
-        ),
+        (rejected.room, rejected.reason, rejected.name, rejected.sent()),
         (Room::Fallback, Reason::NotReady, "quotes", false)
     );
 }
@@ -287,19 +274,13 @@ impl Sink for Calls {
 #[tokio::test]
 async fn observers_hear_how_calls_ended_inside_and_their_panics_touch_nothing() {
     let failures = Arc::new(AtomicUsize::new(0));
-    let observer = Calls(Arc::clone(&failures), |call| {
-        call.outcome == Outcome::Failure
-    });
+    let observer = Calls(Arc::clone(&failures), |call| call.outcome == Outcome::Failure);
     let layer = FallbackLayer::new(
         FallbackConfig::new("x").observe(observer),
         fallback::value(Answer::fresh(0)),
     );
     let mut service = layer.layer(service_fn(|ok: bool| {
-        ready(if ok {
-            Ok(Answer::fresh(1))
-        } else {
-            Reply::Err("down".into())
-        })
+        ready(if ok { Ok(Answer::fresh(1)) } else { Reply::Err("down".into()) })
     }));
     for ok in [true, false, false] {
         service.ready().await.unwrap().call(ok).await.unwrap();
@@ -358,10 +339,7 @@ mod cached {
     /// One call through `layer` to a service that gives `reply`.
     async fn call(layer: &Layered, ask: Ask, reply: Reply) -> Reply {
         let mut reply = Some(reply);
-        layer
-            .layer(service_fn(move |_: Ask| ready(reply.take().unwrap())))
-            .oneshot(ask)
-            .await
+        layer.layer(service_fn(move |_: Ask| ready(reply.take().unwrap()))).oneshot(ask).await
     }
 
     fn down() -> Reply {
@@ -407,10 +385,7 @@ mod cached {
             assert!(call(&layer, Ask::Charge, error).await.is_err());
         }
         let seen = layer.cache().snapshot();
-        assert_eq!(
-            (seen.entries, seen.stale, seen.missed, seen.recent),
-            (0, 0, 0, 0)
-        );
+        assert_eq!((seen.entries, seen.stale, seen.missed, seen.recent), (0, 0, 0, 0));
     }
 
     #[tokio::test]
@@ -445,9 +420,8 @@ mod cached {
         });
         let layer = FallbackLayer::cached(config).unwrap();
         let mut replies = [200].into_iter();
-        let mut service = layer.layer(service_fn(move |_: Ask| {
-            ready(up(replies.next().unwrap_or(503)))
-        }));
+        let mut service =
+            layer.layer(service_fn(move |_: Ask| ready(up(replies.next().unwrap_or(503)))));
         for _ in 0..3 {
             let answer = service.ready().await.unwrap().call(Ask::Read(1)).await;
             assert_eq!(answer.unwrap().value, 200);
@@ -515,9 +489,7 @@ mod cached {
                 Ok::<_, BoxError>(Counted(clones))
             }
         }));
-        let calls: Vec<_> = (0..1000)
-            .map(|_| tokio::spawn(service.clone().oneshot(1)))
-            .collect();
+        let calls: Vec<_> = (0..1000).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
         tokio::task::yield_now().await;
         open.send(true).unwrap();
         for call in calls {
@@ -564,9 +536,8 @@ mod cached {
         let config = CachedConfig::new("x", |id: &u32| Some(Key::of(id))).clock(clock);
         let layer = FallbackLayer::cached(config).unwrap();
         let clones = Arc::new(AtomicUsize::new(0));
-        let service = layer.layer(service_fn(move |_: u32| {
-            ready(Ok::<_, BoxError>(Bomb(Arc::clone(&clones))))
-        }));
+        let service = layer
+            .layer(service_fn(move |_: u32| ready(Ok::<_, BoxError>(Bomb(Arc::clone(&clones))))));
         let call = tokio::spawn(service.clone().oneshot(1));
         assert!(call.await.err().unwrap().is_panic());
         service.clone().oneshot(1).await.map(drop).unwrap();
@@ -579,10 +550,7 @@ mod cached {
     /// A call that began at once and whose answer is sent later.
     fn slow(
         layer: &Layered,
-    ) -> (
-        tokio::sync::oneshot::Sender<Answer<u32>>,
-        tokio::task::JoinHandle<Reply>,
-    ) {
+    ) -> (tokio::sync::oneshot::Sender<Answer<u32>>, tokio::task::JoinHandle<Reply>) {
         let (send, receive) = tokio::sync::oneshot::channel::<Answer<u32>>();
         let mut receive = Some(receive);
         let service = layer.layer(service_fn(move |_: Ask| {
@@ -700,10 +668,7 @@ mod cached {
         let both = [Kind::StaleShare(true), Kind::StaleShare(false)];
         assert_eq!(*heard.lock().unwrap(), both);
         let seen = cache.snapshot();
-        assert_eq!(
-            (seen.stale, seen.recent_fresh(), seen.alerting),
-            (8, 10, false)
-        );
+        assert_eq!((seen.stale, seen.recent_fresh(), seen.alerting), (8, 10, false));
     }
 
     #[tokio::test]
@@ -753,11 +718,7 @@ mod cached {
         assert_eq!(field(|c| c.shards(0)), "shards");
         assert_eq!(field(|c| c.shards(usize::MAX)), "shards");
         assert_eq!(field(|c| c.max_entry(0)), "max_entry");
-        assert_eq!(
-            field(|c| c.max_entry(2 << 20)),
-            "max_entry",
-            "a whole shard"
-        );
+        assert_eq!(field(|c| c.max_entry(2 << 20)), "max_entry", "a whole shard");
         assert_eq!(field(|c| c.max_entry(usize::MAX)), "max_entry");
     }
 

@@ -31,14 +31,8 @@ const MIDDLEWARE: [&str; 5] = ["mod", "layer", "service", "future", "handle"];
 /// Crates of the roof: HTTP is spoken there, over the vocabulary's traits.
 const WEB: [&str; 4] = ["http", "http_body", "httpdate", "bytes"];
 /// Crates of middleware.
-const TOWER: [&str; 6] = [
-    "tower",
-    "tower_layer",
-    "tower_service",
-    "tokio",
-    "pin_project_lite",
-    "futures",
-];
+const TOWER: [&str; 6] =
+    ["tower", "tower_layer", "tower_service", "tokio", "pin_project_lite", "futures"];
 /// `tokio` as a clock, and nothing else, on the ground.
 const CLOCK_MAY: [&str; 2] = ["tokio", "time"];
 
@@ -440,10 +434,7 @@ mod checker {
                 assert_eq!(lines(file, &inline), [2], "{path}");
             }
         }
-        assert_eq!(
-            lines("breaker/service.rs", "use super::super::bulkhead::X;"),
-            [1]
-        );
+        assert_eq!(lines("breaker/service.rs", "use super::super::bulkhead::X;"), [1]);
         assert!(lines("breaker/service.rs", "use super::engine::Engine;").is_empty());
         assert!(lines("breaker/service.rs", "use crate::breaker::State;").is_empty());
     }
@@ -499,12 +490,7 @@ mod checker {
     fn http_is_spoken_on_the_roof() {
         let import = "use http::Response;";
         assert!(lines("http/buffer.rs", import).is_empty());
-        for file in [
-            "fallback/service.rs",
-            "fallback/store.rs",
-            "stale.rs",
-            "guarded.rs",
-        ] {
+        for file in ["fallback/service.rs", "fallback/store.rs", "stale.rs", "guarded.rs"] {
             assert_eq!(lines(file, import), [1], "{file}");
         }
     }
@@ -525,10 +511,7 @@ mod checker {
         assert!(lines("lib.rs", "pub use breaker::CircuitBreaker;").is_empty());
         assert_eq!(lines("telemetry/metrics.rs", import), [1]);
         assert!(lines("incident/record.rs", "use crate::event::Event;").is_empty());
-        assert_eq!(
-            lines("breaker/service.rs", "use crate::stack::payment;"),
-            [1]
-        );
+        assert_eq!(lines("breaker/service.rs", "use crate::stack::payment;"), [1]);
     }
 
     #[test]
@@ -566,10 +549,8 @@ use crate::fallback::Found;
     #[test]
     fn groups_globs_and_new_names_are_followed() {
         let source = "use crate::{clock::Clock, fallback::{self, X as Y},\n    outcome::*};";
-        let found: Vec<_> = check("breaker/engine.rs", source)
-            .into_iter()
-            .map(|wrong| wrong.what)
-            .collect();
+        let found: Vec<_> =
+            check("breaker/engine.rs", source).into_iter().map(|wrong| wrong.what).collect();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("`fallback`"), "{found:?}");
         assert!(found[1].contains("`fallback::X`"), "{found:?}");

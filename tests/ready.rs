@@ -86,20 +86,14 @@ async fn a_waiting_call_that_is_dropped_sends_nothing_and_gives_up_its_place() {
 
     drop(second);
     drop(first);
-    assert!(
-        third.is_woken(),
-        "the queue moved on to the one that stayed"
-    );
+    assert!(third.is_woken(), "the queue moved on to the one that stayed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_above_covers_a_client_that_never_becomes_ready() {
     let timeout = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
     let (mut service, mut inner) = mock::spawn_layer::<u32, u32, _>(
-        ServiceBuilder::new()
-            .layer(timeout)
-            .layer(ReadyInCallLayer::new())
-            .into_inner(),
+        ServiceBuilder::new().layer(timeout).layer(ReadyInCallLayer::new()).into_inner(),
     );
     inner.allow(0);
     assert_ready_ok!(service.poll_ready());
@@ -143,10 +137,7 @@ async fn an_inner_that_fails_while_the_call_waits_answers_it_with_its_error() {
     assert_pending!(call.poll());
     inner.send_error("connection lost");
     assert!(call.is_woken());
-    assert_eq!(
-        assert_ready_err!(call.poll()).to_string(),
-        "connection lost"
-    );
+    assert_eq!(assert_ready_err!(call.poll()).to_string(), "connection lost");
 }
 
 /// Fails its first readiness, and panics if that instance is asked again; its clones are fine.
@@ -161,10 +152,7 @@ impl Clone for SpentOnce {
         if clones.fetch_add(1, SeqCst) > 0 {
             panic!("cloned more than the error path needs");
         }
-        Self {
-            spent: true,
-            clones,
-        }
+        Self { spent: true, clones }
     }
 }
 
@@ -188,10 +176,8 @@ impl Service<u32> for SpentOnce {
 
 #[tokio::test]
 async fn an_instance_that_failed_is_discarded_and_never_asked_again() {
-    let mut client = ReadyInCallLayer::new().layer(SpentOnce {
-        spent: false,
-        clones: Arc::default(),
-    });
+    let mut client =
+        ReadyInCallLayer::new().layer(SpentOnce { spent: false, clones: Arc::default() });
     // The clone is asked a second time, by the next `poll_ready`.
     client.ready().await.unwrap();
     assert_eq!(client.ready().await.unwrap().call(7).await.unwrap(), 8);

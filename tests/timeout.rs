@@ -58,10 +58,7 @@ async fn gives_up_at_the_limit_and_says_that_the_request_was_sent() {
         (Room::Timeout, Reason::TimedOut, "payments")
     );
     assert!(given_up.sent());
-    assert_eq!(
-        error.to_string(),
-        "payments: given up by the timeout, the call took too long"
-    );
+    assert_eq!(error.to_string(), "payments: given up by the timeout, the call took too long");
     assert_eq!(layer.handle().snapshot().timeouts, 1);
 }
 
@@ -120,10 +117,7 @@ async fn readiness_is_the_inners_and_is_not_timed() {
     assert!(service.is_woken());
     assert_ready_ok!(service.poll_ready());
     inner.send_error("closed");
-    assert_eq!(
-        assert_ready_err!(service.poll_ready()).to_string(),
-        "closed"
-    );
+    assert_eq!(assert_ready_err!(service.poll_ready()).to_string(), "closed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,11 +134,7 @@ async fn drops_the_inner_at_the_limit_so_that_its_permits_come_back_at_once() {
     advance(LIMIT + MS).await;
     assert!(call.is_woken());
     assert_ready_err!(call.poll());
-    assert_eq!(
-        places.snapshot().in_flight,
-        0,
-        "while the future that timed out is still held"
-    );
+    assert_eq!(places.snapshot().in_flight, 0, "while the future that timed out is still held");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,9 +230,7 @@ async fn a_live_limit_holds_for_calls_that_become_pending_from_then_on() {
     let client = layer.layer(takes!(std::future::pending::<()>()));
     let mut before = task::spawn(client.clone().oneshot(()));
     assert_pending!(before.poll());
-    handle
-        .reconfigure(|config| config.limit(LIMIT * 2))
-        .unwrap();
+    handle.reconfigure(|config| config.limit(LIMIT * 2)).unwrap();
     let mut after = task::spawn(client.oneshot(()));
     assert_pending!(after.poll());
 
@@ -266,8 +254,7 @@ fn an_inner_that_is_ready_at_once_needs_no_timer_and_no_runtime() {
 fn a_pending_call_without_a_tokio_timer_panics_at_its_first_poll() {
     let message = |panic: Box<dyn std::any::Any + Send>| {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        text.or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap()
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap()
     };
     let pending = || {
         let mut client = layer(LIMIT).layer(takes!(std::future::pending::<()>()));
@@ -277,9 +264,7 @@ fn a_pending_call_without_a_tokio_timer_panics_at_its_first_poll() {
     let outside = message(pending().unwrap_err());
     assert!(outside.contains("Tokio 1.x runtime"), "{outside}");
 
-    let timerless = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let timerless = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _inside = timerless.enter();
     let without = message(pending().unwrap_err());
     assert!(without.contains("enable_time"), "{without}");
@@ -297,11 +282,7 @@ async fn a_call_that_timed_out_is_not_polled_again() {
 #[test]
 fn absurd_limits_are_errors_that_name_the_field_and_the_range() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
-    for limit in [
-        Duration::ZERO,
-        year + Duration::from_nanos(1),
-        Duration::MAX,
-    ] {
+    for limit in [Duration::ZERO, year + Duration::from_nanos(1), Duration::MAX] {
         let config = TimeoutConfig::new("x").limit(limit);
         let error = TimeoutLayer::new(config).unwrap_err();
         assert_eq!(error.field(), "limit");
@@ -357,10 +338,7 @@ async fn an_observer_hears_of_timeouts_and_changes_but_not_of_callers_that_leave
     handle.reconfigure(|config| config.limit(LIMIT)).unwrap();
     let none = handle.reconfigure(|config| config.limit(Duration::ZERO));
     assert!(none.is_err());
-    assert_eq!(
-        *log.0.lock().unwrap(),
-        ["timeout payments", "timed_out", "reconfigured"]
-    );
+    assert_eq!(*log.0.lock().unwrap(), ["timeout payments", "timed_out", "reconfigured"]);
     assert_eq!(handle.observer_panics(), 0);
 }
 

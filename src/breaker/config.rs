@@ -35,7 +35,8 @@ pub struct CircuitBreakerConfig {
     shape: Shape,
     failure_ratio: Option<f64>,
     slow: Option<(Duration, f64)>,
-    consecutive: Option<u32>,
+    consecutive: Option<u16>,
+    consecutive_slow: Option<u16>,
     failures: Option<u32>,
     min_calls: Option<u32>,
     cancel_counts_after: Option<Cancels>,
@@ -76,6 +77,7 @@ impl CircuitBreakerConfig {
             failure_ratio: Some(0.5),
             slow: None,
             consecutive: None,
+            consecutive_slow: None,
             failures: None,
             min_calls: None,
             cancel_counts_after: None,
@@ -142,8 +144,20 @@ impl CircuitBreakerConfig {
     /// Opens when so many calls in a row failed, whatever [`min_calls`](Self::min_calls) says.
     /// Default: no such rule; 1 or more. Live.
     #[must_use]
-    pub fn consecutive_failures(mut self, calls: u32) -> Self {
+    pub fn consecutive_failures(mut self, calls: u16) -> Self {
         self.consecutive = Some(calls);
+        self
+    }
+
+    /// Opens when so many calls in a row were slow or hang, by the threshold of
+    /// [`slow_calls`](Self::slow_calls). Default: no such rule; 1 or more. Live.
+    ///
+    /// Where a window holds thousands of quick calls, a hang takes long to become half of them; a run
+    /// shows it at the threshold. Set it well above the calls that one pause of the process, such as a
+    /// page fault storm, can hold up at once.
+    #[must_use]
+    pub fn consecutive_slow_calls(mut self, calls: u16) -> Self {
+        self.consecutive_slow = Some(calls);
         self
     }
 
@@ -305,15 +319,11 @@ impl CircuitBreakerConfig {
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         let cool_down = above_zero("cool_down", self.cool_down)?;
         let cancels = self.cancel_counts_after.unwrap_or(Cancels::CountAfter(
-            self.slow
-                .map_or(Duration::from_secs(1), |(threshold, _)| threshold),
+            self.slow.map_or(Duration::from_secs(1), |(threshold, _)| threshold),
         ));
         Ok(Settings {
             rules: self.rules()?,
-            slow_after: self
-                .slow
-                .map(|(threshold, _)| slow_after(threshold))
-                .transpose()?,
+            slow_after: self.slow.map(|(threshold, _)| slow_after(threshold)).transpose()?,
             cancel_counts_after: match cancels {
                 Cancels::CountAfter(age) => Some(above_zero("cancel_counts_after", age)?),
                 Cancels::NeverCount => None,
@@ -327,12 +337,9 @@ impl CircuitBreakerConfig {
                     |factor| (1.0..=1000.0).contains(factor),
                 )
                 .map(|factor| (factor * 1e6) as u64)?,
-                cap: check(
-                    "max_cool_down",
-                    self.max_cool_down,
-                    "at least cool_down",
-                    |cap| *cap >= cool_down,
-                )
+                cap: check("max_cool_down", self.max_cool_down, "at least cool_down", |cap| {
+                    *cap >= cool_down
+                })
                 .map(nanos)?,
                 jitter: Ratio::new(self.jitter)
                     .ok_or_else(|| ConfigError::new("jitter", self.jitter, "from 0 to 1"))?,
@@ -348,9 +355,10 @@ impl CircuitBreakerConfig {
 
     fn rules(&self) -> Result<Rules, ConfigError> {
         let in_window = match self.shape {
-            Shape::Count(calls) => check("count_window", calls, "from 1 to 4095", |n| {
-                (1..=count::MAX).contains(n)
-            })? as u32,
+            Shape::Count(calls) => {
+                check("count_window", calls, "from 1 to 4095", |n| (1..=count::MAX).contains(n))?
+                    as u32
+            }
             Shape::Time(span) => {
                 check("time_window", span, "from 100ms to a day", |span| {
                     (time::MIN_SPAN..=time::MAX_SPAN).contains(span)
@@ -359,27 +367,22 @@ impl CircuitBreakerConfig {
             }
         };
         let calls = |field, calls, most| {
-            let range = if most == u32::MAX {
-                "1 or more"
-            } else {
-                "from 1 to the window's size"
-            };
+            let range = if most == u32::MAX { "1 or more" } else { "from 1 to the window's size" };
             check(field, calls, range, |n| (1..=most).contains(n))
         };
         let rules = Rules {
-            failure_ratio: self
-                .failure_ratio
-                .map(|r| ratio("failure_ratio", r))
-                .transpose()?,
+            failure_ratio: self.failure_ratio.map(|r| ratio("failure_ratio", r)).transpose()?,
             slow_ratio: self.slow.map(|(_, r)| ratio("slow_calls", r)).transpose()?,
-            consecutive: self
-                .consecutive
-                .map(|n| calls("consecutive_failures", n, u32::MAX))
-                .transpose()?,
-            failures: self
-                .failures
-                .map(|n| calls("failures", n, in_window))
-                .transpose()?,
+            consecutive: run("consecutive_failures", self.consecutive)?,
+            consecutive_slow: match self.slow {
+                Some(_) => run("consecutive_slow_calls", self.consecutive_slow)?,
+                None if self.consecutive_slow.is_none() => None,
+                None => {
+                    let (field, range) = ("consecutive_slow_calls", "off, where slow_calls is");
+                    return Err(ConfigError::new(field, self.consecutive_slow, range));
+                }
+            },
+            failures: self.failures.map(|n| calls("failures", n, in_window)).transpose()?,
             min_calls: match self.min_calls {
                 Some(n) => calls("min_calls", n, in_window)?,
                 None => in_window.min(10),
@@ -390,31 +393,24 @@ impl CircuitBreakerConfig {
             && rules.consecutive.is_none()
             && rules.failures.is_none()
         {
-            return Err(ConfigError::new(
-                "failure_ratio",
-                "off",
-                "set, if no other rule is",
-            ));
+            return Err(ConfigError::new("failure_ratio", "off", "set, if no other rule is"));
         }
         Ok(rules)
     }
 
     fn checked_ramp(&self) -> Result<Ramp, ConfigError> {
         let step = above_zero("ramp_step", self.ramp_step)?;
-        let ramp = check(
-            "ramp",
-            &self.ramp,
-            "at most six rising shares from 0.001, below 1",
-            |r| {
+        let ramp =
+            check("ramp", &self.ramp, "at most six rising shares from 0.001, below 1", |r| {
                 let inside = r.iter().all(|share| (0.001..=0.999).contains(share));
                 inside && r.len() <= MAX_STEPS && r.windows(2).all(|pair| pair[0] < pair[1])
-            },
-        )?;
-        Ok(Ramp::new(
-            ramp.iter().map(|share| (share * 1_000.0).round() as u16),
-            nanos(step),
-        ))
+            })?;
+        Ok(Ramp::new(ramp.iter().map(|share| (share * 1_000.0).round() as u16), nanos(step)))
     }
+}
+
+fn run(field: &'static str, calls: Option<u16>) -> Result<Option<u16>, ConfigError> {
+    check(field, calls, "1 or more", |calls| *calls != Some(0))
 }
 
 fn above_zero(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {

@@ -45,12 +45,8 @@ impl CoolDown {
 mod tests {
     use super::*;
 
-    const PLAIN: CoolDown = CoolDown {
-        base: 1_000,
-        factor_ppm: 2_000_000,
-        cap: 30_000,
-        jitter: Ratio::ZERO,
-    };
+    const PLAIN: CoolDown =
+        CoolDown { base: 1_000, factor_ppm: 2_000_000, cap: 30_000, jitter: Ratio::ZERO };
 
     #[test]
     fn waits_double_up_to_the_cap() {
@@ -61,39 +57,23 @@ mod tests {
 
     #[test]
     fn jitter_shortens_by_at_most_its_share() {
-        let jittered = CoolDown {
-            jitter: Ratio::percent(20).unwrap(),
-            ..PLAIN
-        };
-        let waits: Vec<_> = (0..1000)
-            .map(|i| jittered.jittered(0, rng::mix(i)))
-            .collect();
+        let jittered = CoolDown { jitter: Ratio::percent(20).unwrap(), ..PLAIN };
+        let waits: Vec<_> = (0..1000).map(|i| jittered.jittered(0, rng::mix(i))).collect();
         assert!(waits.iter().all(|wait| (800..=1_000).contains(wait)));
         assert!(waits.iter().any(|&wait| wait < 850) && waits.iter().any(|&wait| wait > 950));
     }
 
     #[test]
     fn absurd_waits_saturate() {
-        let absurd = CoolDown {
-            base: u64::MAX,
-            cap: u64::MAX,
-            factor_ppm: u64::MAX,
-            ..PLAIN
-        };
+        let absurd = CoolDown { base: u64::MAX, cap: u64::MAX, factor_ppm: u64::MAX, ..PLAIN };
         assert_eq!(absurd.jittered(5, 0), u64::MAX);
-        let growing = CoolDown {
-            base: u64::MAX - 1,
-            ..absurd
-        };
+        let growing = CoolDown { base: u64::MAX - 1, ..absurd };
         assert_eq!(growing.jittered(5, 0), u64::MAX);
     }
 
     #[test]
     fn the_services_advice_is_a_floor_and_the_cap_its_ceiling() {
         let wait = |ns| PLAIN.wait(0, 7, Some(Duration::from_nanos(ns))).as_nanos();
-        assert_eq!(
-            (wait(10), wait(5_000), wait(u64::MAX)),
-            (1_000, 5_000, 30_000)
-        );
+        assert_eq!((wait(10), wait(5_000), wait(u64::MAX)), (1_000, 5_000, 30_000));
     }
 }

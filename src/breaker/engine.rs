@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::gate::{AtomicGate, Gate};
 use super::probes::{Probes, Seat};
-use super::run::Run;
+use super::run::{Lengths, Run};
 use super::settings::{LiveSettings, Settings};
 use crate::clock::Moment;
 use crate::error::Reason;
@@ -45,11 +45,7 @@ enum Role {
 
 impl Ticket {
     pub(super) fn probe(generation: u32, seat: Seat, now: Moment) -> Self {
-        Self {
-            generation,
-            role: Role::Probe(seat),
-            since: now.as_nanos(),
-        }
+        Self { generation, role: Role::Probe(seat), since: now.as_nanos() }
     }
 
     /// Times the call from now on, unless it is timed.
@@ -132,35 +128,20 @@ impl Engine {
         let gate = self.gate.load();
         if gate.is_closed() && !self.cohorts.is_on() {
             let (generation, role) = (gate.generation(), Role::Counted(None));
-            return (
-                Ok(Ticket {
-                    generation,
-                    role,
-                    since: 0,
-                }),
-                None,
-            );
+            return (Ok(Ticket { generation, role, since: 0 }), None);
         }
         self.admit_at(gate, now())
     }
 
     fn admit_at(&self, gate: Gate, now: Moment) -> Admission {
         let settled = self.settle(gate, now);
-        let gate = if settled.is_some() {
-            self.gate.load()
-        } else {
-            gate
-        };
+        let gate = if settled.is_some() { self.gate.load() } else { gate };
         let (admission, transition) = self.admit_settled(gate, now);
         let admission = match admission {
             Err(_) if self.live.shadow() => {
                 // Relaxed: a counter nothing hangs on.
                 self.shadowed.fetch_add(1, Ordering::Relaxed);
-                Ok(Ticket {
-                    generation: gate.generation(),
-                    role: Role::Uncounted,
-                    since: 0,
-                })
+                Ok(Ticket { generation: gate.generation(), role: Role::Uncounted, since: 0 })
             }
             admission => admission,
         };
@@ -173,22 +154,11 @@ impl Engine {
             Circuit::Closed | Circuit::ForcedClosed => self.admit_counted(gate, now),
             Circuit::Disabled => {
                 let role = Role::Uncounted;
-                (
-                    Ok(Ticket {
-                        generation: gate.generation(),
-                        role,
-                        since: 0,
-                    }),
-                    None,
-                )
+                (Ok(Ticket { generation: gate.generation(), role, since: 0 }), None)
             }
-            Circuit::ForcedOpen => (
-                Err(Refusal {
-                    reason: Reason::ForcedOpen,
-                    retry_after: None,
-                }),
-                None,
-            ),
+            Circuit::ForcedOpen => {
+                (Err(Refusal { reason: Reason::ForcedOpen, retry_after: None }), None)
+            }
             Circuit::Open => match self.wait_left(now) {
                 None => match self.begin_probes(gate, now) {
                     Some((ticket, transition)) => (Ok(ticket), Some(transition)),
@@ -206,25 +176,10 @@ impl Engine {
     #[inline]
     fn admit_counted(&self, gate: Gate, now: Moment) -> Admission {
         let (place, hung) = self.cohorts.start(now);
-        let transition = if hung == 0 {
-            None
-        } else {
-            self.enter_hung(gate, hung, now)
-        };
-        let since = if self.cohorts.is_on() {
-            now.as_nanos()
-        } else {
-            0
-        };
+        let transition = if hung == 0 { None } else { self.enter_hung(gate, hung, now) };
+        let since = if self.cohorts.is_on() { now.as_nanos() } else { 0 };
         let (generation, role) = (gate.generation(), Role::Counted(place));
-        (
-            Ok(Ticket {
-                generation,
-                role,
-                since,
-            }),
-            transition,
-        )
+        (Ok(Ticket { generation, role, since }), transition)
     }
 
     fn admit_probe(&self, gate: Gate, now: Moment) -> Admission {
@@ -249,11 +204,7 @@ impl Engine {
                 return (admission, Some(transition));
             }
         }
-        let share = self
-            .live
-            .ramp()
-            .share(gate.step())
-            .map_or(1_000_000, |share| share.ppm());
+        let share = self.live.ramp().share(gate.step()).map_or(1_000_000, |share| share.ppm());
         if rng::below(rng::next(), 1_000_000) < u64::from(share) {
             self.admit_counted(gate, now)
         } else {
@@ -295,18 +246,11 @@ impl Engine {
         ticket: Ticket,
         now: impl Fn() -> Moment,
     ) -> (bool, Option<Transition>) {
-        let counts_after = self
-            .live
-            .cancel_counts_after()
-            .filter(|_| ticket.since != 0);
+        let counts_after = self.live.cancel_counts_after().filter(|_| ticket.since != 0);
         if let Some(age) = counts_after {
             let now = now();
             if ticket.elapsed(now).is_some_and(|elapsed| elapsed >= age) {
-                let ending = Ending {
-                    failed: true,
-                    slow: true,
-                    advice: None,
-                };
+                let ending = Ending { failed: true, slow: true, advice: None };
                 return (true, self.record(ticket, ending, || now).1);
             }
         }
@@ -331,10 +275,7 @@ impl Engine {
             // Rare: a ticket of before the slow rule was switched off, or of an older generation.
             return self.record_at(gate, ticket, ending, now());
         }
-        (
-            ending.slow,
-            self.enter(gate, ending.failed, ending.slow, ending.advice, now),
-        )
+        (ending.slow, self.enter(gate, ending.failed, ending.slow, ending.advice, now))
     }
 
     fn record_at(
@@ -346,9 +287,7 @@ impl Engine {
     ) -> (bool, Option<Transition>) {
         let slow = ending.slow
             || self.cohorts.threshold().is_some_and(|threshold| {
-                ticket
-                    .elapsed(now)
-                    .is_some_and(|elapsed| elapsed >= threshold)
+                ticket.elapsed(now).is_some_and(|elapsed| elapsed >= threshold)
             });
         let fresh = gate.generation() == ticket.generation;
         let transition = match ticket.role {
@@ -370,16 +309,9 @@ impl Engine {
                 self.count_stale();
                 None
             }
-            Role::Probe(seat) => self.decide(
-                gate,
-                seat,
-                Entry {
-                    failed: ending.failed,
-                    slow,
-                },
-                ending.advice,
-                now,
-            ),
+            Role::Probe(seat) => {
+                self.decide(gate, seat, Entry { failed: ending.failed, slow }, ending.advice, now)
+            }
         };
         (slow, transition)
     }
@@ -399,7 +331,7 @@ impl Engine {
             self.count_stale();
             return None;
         };
-        let run = self.run.record(failed, generation);
+        let run = self.run.record(entry, 1, generation);
         if counts.failures == 0 && counts.slow == 0 {
             return None;
         }
@@ -421,12 +353,10 @@ impl Engine {
     /// Enters calls that hang: slow, and not failed so far.
     #[cold]
     fn enter_hung(&self, gate: Gate, hung: u64, now: Moment) -> Option<Transition> {
-        let entry = Entry {
-            failed: false,
-            slow: true,
-        };
+        let entry = Entry { failed: false, slow: true };
         let counts = self.window.record(entry, hung, gate.generation(), || now)?;
-        self.judge(gate, counts, self.run.length(), None, now)
+        let run = self.run.record(entry, hung, gate.generation());
+        self.judge(gate, counts, run, None, now)
     }
 
     /// Changes the settings at once. One at a time.
@@ -481,7 +411,7 @@ impl Engine {
                 Circuit::HalfOpen => self.probes.counts(),
                 _ => Counts::default(),
             },
-            run: self.run.length(),
+            run: self.run.lengths(),
             in_cohorts: self.cohorts.running(),
             wait: if waits { self.wait_left(now) } else { None },
             // Relaxed, both: counters nothing hangs on.
@@ -498,7 +428,7 @@ pub(crate) struct View {
     pub(crate) generation: u32,
     pub(crate) counts: Counts,
     pub(crate) probes: Counts,
-    pub(crate) run: u32,
+    pub(crate) run: Lengths,
     pub(crate) in_cohorts: u64,
     pub(crate) wait: Option<Duration>,
     pub(crate) stale: u64,
@@ -506,8 +436,5 @@ pub(crate) struct View {
 }
 
 fn refusal(retry_after: Option<Duration>) -> Refusal {
-    Refusal {
-        reason: Reason::CircuitOpen,
-        retry_after,
-    }
+    Refusal { reason: Reason::CircuitOpen, retry_after }
 }

@@ -36,14 +36,9 @@ impl<C> Admitted<C> {
         if outcome == Outcome::Ignored {
             circuit.engine.give_back(self.ticket);
         } else {
-            let ending = Ending {
-                failed: outcome.is_failure(),
-                slow,
-                advice,
-            };
-            let (was_slow, transition) = circuit
-                .engine
-                .record(self.ticket, ending, || circuit.clock.now());
+            let ending = Ending { failed: outcome.is_failure(), slow, advice };
+            let (was_slow, transition) =
+                circuit.engine.record(self.ticket, ending, || circuit.clock.now());
             slow = was_slow;
             circuit.tell(transition);
         }
@@ -73,11 +68,7 @@ impl<C> Settle for Admitted<C> {
         let circuit = &self.local.circuit;
         let (counted, transition) = circuit.engine.abandon(self.ticket, || circuit.clock.now());
         circuit.tell(transition);
-        let outcome = if counted {
-            Outcome::InDoubt
-        } else {
-            Outcome::Ignored
-        };
+        let outcome = if counted { Outcome::InDoubt } else { Outcome::Ignored };
         self.report(outcome, counted);
     }
 }
@@ -91,11 +82,7 @@ where
     fn finished(self, result: Result<&Res, &E>) {
         let classify = &self.local.classify;
         let outcome = judge(classify, result);
-        let advice = if outcome.is_failure() {
-            classify.retry_after(result)
-        } else {
-            None
-        };
+        let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
         self.settle(outcome, advice);
     }
 }

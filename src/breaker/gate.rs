@@ -97,17 +97,9 @@ impl AtomicGate {
         }
         // Acquire: pairs with the Release of `publish`, so the last transition's words are there.
         self.0
-            .compare_exchange(
-                judged.0,
-                judged.0 | Gate::BUSY,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(judged.0, judged.0 | Gate::BUSY, Ordering::Acquire, Ordering::Relaxed)
             .ok()
-            .map(|_| Claim {
-                gate: self,
-                from: judged,
-            })
+            .map(|_| Claim { gate: self, from: judged })
     }
 }
 

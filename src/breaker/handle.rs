@@ -42,7 +42,9 @@ pub struct Snapshot {
     /// What the probes of a half-open circuit have come to so far.
     pub probes: Counts,
     /// Failures in a row.
-    pub consecutive_failures: u32,
+    pub consecutive_failures: u16,
+    /// Slow calls in a row, hung ones included.
+    pub consecutive_slow_calls: u16,
     /// Calls in flight that are younger than the slow threshold, where there is a slow rule.
     pub in_time: u64,
     /// What is left of the cool-down, while open, or of the ramp's step.
@@ -74,7 +76,8 @@ impl CircuitBreakerHandle {
             generation: view.generation,
             counts: view.counts,
             probes: view.probes,
-            consecutive_failures: view.run,
+            consecutive_failures: view.run.failed,
+            consecutive_slow_calls: view.run.slow,
             in_time: view.in_cohorts,
             shadowed: view.shadowed,
             retry_after: view.wait,
@@ -106,8 +109,7 @@ impl CircuitBreakerHandle {
     }
 
     fn order(&self, to: Circuit) {
-        self.circuit
-            .tell(self.circuit.engine.force(to, self.circuit.clock.now()));
+        self.circuit.tell(self.circuit.engine.force(to, self.circuit.clock.now()));
     }
 
     /// Waits for the next transition after those this handle has seen, and gives the circuit then.
@@ -134,8 +136,7 @@ impl CircuitBreakerHandle {
     /// Does what must be done even when nobody calls: calls that hang are counted, a probe's lease and a
     /// ramp's step end.
     pub fn tick(&self) {
-        self.circuit
-            .tell(self.circuit.engine.tick(self.circuit.clock.now()));
+        self.circuit.tell(self.circuit.engine.tick(self.circuit.clock.now()));
     }
 
     /// Changes live settings at once: no call sees half of them, and no counts are lost.
@@ -164,9 +165,7 @@ impl CircuitBreakerHandle {
             self.circuit.engine.apply(&changed.settings_over(&config)?);
             *config = changed;
         }
-        self.circuit
-            .sinks
-            .event(self.circuit.clock.now(), Kind::Reconfigured);
+        self.circuit.sinks.event(self.circuit.clock.now(), Kind::Reconfigured);
         Ok(())
     }
 

@@ -77,12 +77,7 @@ impl CircuitBreakerLayer {
             changed: watch::Sender::new(0),
             config: Mutex::new(config),
         };
-        Ok(Self {
-            shared: Arc::new(Shared {
-                circuit: Arc::new(circuit),
-                classify: ByResult,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { circuit: Arc::new(circuit), classify: ByResult }) })
     }
 }
 
@@ -105,9 +100,7 @@ impl<C> CircuitBreakerLayer<C> {
     #[must_use]
     pub fn classify<N>(self, classify: N) -> CircuitBreakerLayer<N> {
         let circuit = Arc::clone(&self.shared.circuit);
-        CircuitBreakerLayer {
-            shared: Arc::new(Shared { circuit, classify }),
-        }
+        CircuitBreakerLayer { shared: Arc::new(Shared { circuit, classify }) }
     }
 
     /// Reads the circuit, and reaches into it while calls run.
@@ -118,9 +111,7 @@ impl<C> CircuitBreakerLayer<C> {
 
 impl<C> Clone for CircuitBreakerLayer<C> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 

@@ -58,11 +58,7 @@ fn seat_word(generation: u32, rest: u64) -> u64 {
 
 fn counts(tally: u64) -> Counts {
     let field = |at: u32| tally >> at & 0xff;
-    Counts {
-        total: field(0),
-        failures: field(8),
-        slow: field(16),
-    }
+    Counts { total: field(0), failures: field(8), slow: field(16) }
 }
 
 impl Probes {
@@ -88,10 +84,7 @@ impl Probes {
     /// Takes a free seat, until `lease` ns from now.
     pub(crate) fn take(&self, generation: u32, now: Moment, lease: u64) -> Option<Seat> {
         let free = seat_word(generation, FREE);
-        let end = self
-            .since_began(now)
-            .saturating_add(lease)
-            .clamp(1, DECIDED - 1);
+        let end = self.since_began(now).saturating_add(lease).clamp(1, DECIDED - 1);
         let lease = seat_word(generation, end);
         // Relaxed, all: see "Orderings".
         (0..self.seats())
@@ -107,8 +100,7 @@ impl Probes {
 
     /// Decides a seat; the tally with it, or `None` if the lease was no longer held.
     pub(crate) fn decide(&self, seat: Seat, generation: u32, entry: Entry) -> Option<Counts> {
-        self.swap(seat, generation, DECIDED)
-            .then(|| self.add(generation, entry))?
+        self.swap(seat, generation, DECIDED).then(|| self.add(generation, entry))?
     }
 
     /// Gives a seat back; `false` if the lease was no longer held.
@@ -121,16 +113,7 @@ impl Probes {
         let now = self.since_began(now);
         self.leases(generation)
             .filter(|seat| now >= seat.end())
-            .find_map(|seat| {
-                self.decide(
-                    seat,
-                    generation,
-                    Entry {
-                        failed: true,
-                        slow: true,
-                    },
-                )
-            })
+            .find_map(|seat| self.decide(seat, generation, Entry { failed: true, slow: true }))
     }
 
     /// Has the lease of `seat` run out?
@@ -141,9 +124,7 @@ impl Probes {
     /// The time in ns until the first lease ends; `None` if no seat is taken.
     pub(crate) fn next_end(&self, generation: u32, now: Moment) -> Option<u64> {
         let now = self.since_began(now);
-        self.leases(generation)
-            .map(|seat| seat.end().saturating_sub(now))
-            .min()
+        self.leases(generation).map(|seat| seat.end().saturating_sub(now)).min()
     }
 
     /// The seats that are taken.
@@ -161,9 +142,7 @@ impl Probes {
     pub(crate) fn has_free(&self, generation: u32) -> bool {
         let free = seat_word(generation, FREE);
         // Relaxed: see "Orderings".
-        self.seats[..self.seats()]
-            .iter()
-            .any(|seat| seat.load(Ordering::Relaxed) == free)
+        self.seats[..self.seats()].iter().any(|seat| seat.load(Ordering::Relaxed) == free)
     }
 
     /// What the round has come to.
@@ -199,8 +178,7 @@ impl Probes {
 
     fn since_began(&self, now: Moment) -> u64 {
         // Relaxed: see "Orderings".
-        now.as_nanos()
-            .saturating_sub(self.began.load(Ordering::Relaxed))
+        now.as_nanos().saturating_sub(self.began.load(Ordering::Relaxed))
     }
 }
 
@@ -209,10 +187,7 @@ mod tests {
     use super::*;
 
     const START: Moment = Moment::from_nanos(1_000_000);
-    const FAILED: Entry = Entry {
-        failed: true,
-        slow: false,
-    };
+    const FAILED: Entry = Entry { failed: true, slow: false };
 
     fn at(ns: u64) -> Moment {
         Moment::from_nanos(1_000_000 + ns)
@@ -246,11 +221,7 @@ mod tests {
         assert_eq!((counts.total, counts.failures, counts.slow), (1, 1, 1));
         assert_eq!(probes.expire_one(5, at(200)), None, "decided once");
         assert_eq!(probes.decide(seat, 5, Entry::default()), None);
-        assert_eq!(
-            probes.take(5, at(200), 100),
-            None,
-            "a decided seat stays decided"
-        );
+        assert_eq!(probes.take(5, at(200), 100), None, "a decided seat stays decided");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! When a circuit opens, and what the probes decide: pure functions of counts.
 
+use super::run::Lengths;
 use crate::event::{Counts, Why};
 use crate::ratio::Ratio;
 
@@ -8,22 +9,23 @@ use crate::ratio::Ratio;
 pub(crate) struct Rules {
     pub(crate) failure_ratio: Option<Ratio>,
     pub(crate) slow_ratio: Option<Ratio>,
-    pub(crate) consecutive: Option<u32>,
+    pub(crate) consecutive: Option<u16>,
+    pub(crate) consecutive_slow: Option<u16>,
     pub(crate) failures: Option<u32>,
     pub(crate) min_calls: u32,
 }
 
 impl Rules {
-    /// The rule that the window's `counts` and the `run` of failures meet, if any.
-    pub(crate) fn fired(&self, counts: Counts, run: u32) -> Option<Why> {
+    /// The rule that the window's `counts` and the runs of bad calls meet, if any.
+    pub(crate) fn fired(&self, counts: Counts, run: Lengths) -> Option<Why> {
         let enough = counts.total >= u64::from(self.min_calls);
-        if let Some(limit) = self.consecutive.filter(|&limit| run >= limit) {
+        if let Some(limit) = self.consecutive.filter(|&limit| run.failed >= limit) {
             return Some(Why::ConsecutiveFailures(limit));
         }
-        if let Some(limit) = self
-            .failures
-            .filter(|&limit| counts.failures >= u64::from(limit))
-        {
+        if let Some(limit) = self.consecutive_slow.filter(|&limit| run.slow >= limit) {
+            return Some(Why::ConsecutiveSlow(limit));
+        }
+        if let Some(limit) = self.failures.filter(|&limit| counts.failures >= u64::from(limit)) {
             return Some(Why::Failures(limit));
         }
         if let Some(ratio) = self.failure_ratio {
@@ -47,10 +49,7 @@ impl Rules {
             Some(ratio) => ratio.is_met_by(n, probes),
             None => n > 0,
         };
-        let slow = |n: u64| {
-            self.slow_ratio
-                .is_some_and(|ratio| ratio.is_met_by(n, probes))
-        };
+        let slow = |n: u64| self.slow_ratio.is_some_and(|ratio| ratio.is_met_by(n, probes));
         if failed(counts.failures) || slow(counts.slow) {
             Some(false)
         } else if failed(counts.failures + rest) || slow(counts.slow + rest) {
@@ -65,60 +64,40 @@ impl Rules {
 mod tests {
     use super::*;
 
+    const NONE: Lengths = Lengths { failed: 0, slow: 0 };
     const OFF: Rules = Rules {
         failure_ratio: None,
         slow_ratio: None,
         consecutive: None,
+        consecutive_slow: None,
         failures: None,
         min_calls: 1,
     };
 
     fn counts(total: u64, failures: u64, slow: u64) -> Counts {
-        Counts {
-            total,
-            failures,
-            slow,
-        }
+        Counts { total, failures, slow }
     }
 
     #[test]
     fn a_threshold_that_is_met_trips_and_one_that_is_missed_does_not() {
-        let rules = Rules {
-            failure_ratio: Ratio::percent(50),
-            min_calls: 5,
-            ..OFF
-        };
-        assert_eq!(rules.fired(counts(4, 4, 0), 4), None, "below min-calls");
-        assert_eq!(rules.fired(counts(8, 3, 0), 0), None);
-        assert!(rules.fired(counts(8, 4, 0), 0).is_some());
-        assert_eq!(
-            rules.fired(counts(200, 99, 0), 0),
-            None,
-            "49.5 % is not 50 %"
-        );
+        let rules = Rules { failure_ratio: Ratio::percent(50), min_calls: 5, ..OFF };
+        assert_eq!(rules.fired(counts(4, 4, 0), NONE), None, "below min-calls");
+        assert_eq!(rules.fired(counts(8, 3, 0), NONE), None);
+        assert!(rules.fired(counts(8, 4, 0), NONE).is_some());
+        assert_eq!(rules.fired(counts(200, 99, 0), NONE), None, "49.5 % is not 50 %");
     }
 
     #[test]
     fn slow_and_failed_never_add_up() {
         let half = Ratio::percent(50);
-        let rules = Rules {
-            failure_ratio: half,
-            slow_ratio: half,
-            ..OFF
-        };
-        assert_eq!(rules.fired(counts(8, 2, 2), 0), None);
-        assert_eq!(
-            rules.fired(counts(5, 2, 3), 0),
-            Some(Why::SlowRatio(half.unwrap()))
-        );
+        let rules = Rules { failure_ratio: half, slow_ratio: half, ..OFF };
+        assert_eq!(rules.fired(counts(8, 2, 2), NONE), None);
+        assert_eq!(rules.fired(counts(5, 2, 3), NONE), Some(Why::SlowRatio(half.unwrap())));
     }
 
     #[test]
     fn probes_decide_as_soon_as_the_rest_cannot_change_it() {
-        let rules = Rules {
-            failure_ratio: Ratio::percent(50),
-            ..OFF
-        };
+        let rules = Rules { failure_ratio: Ratio::percent(50), ..OFF };
         assert_eq!(rules.probed(counts(2, 0, 0), 4), None);
         assert_eq!(rules.probed(counts(3, 0, 0), 4), Some(true));
         assert_eq!(rules.probed(counts(2, 2, 0), 4), Some(false));
@@ -130,10 +109,7 @@ mod tests {
     #[test]
     fn a_failing_probe_never_closes() {
         for percent in [1, 10, 33, 50, 67, 99, 100] {
-            let rules = Rules {
-                failure_ratio: Ratio::percent(percent),
-                ..OFF
-            };
+            let rules = Rules { failure_ratio: Ratio::percent(percent), ..OFF };
             for probes in 1..=16 {
                 for total in 1..=probes {
                     for failures in 1..=total {
@@ -154,5 +130,14 @@ mod tests {
         assert_eq!(OFF.probed(counts(1, 1, 0), 3), Some(false));
         assert_eq!(OFF.probed(counts(2, 0, 0), 3), None);
         assert_eq!(OFF.probed(counts(3, 0, 0), 3), Some(true));
+    }
+
+    #[test]
+    fn runs_of_failures_and_of_slow_calls_are_rules_of_their_own() {
+        let rules = Rules { consecutive: Some(3), consecutive_slow: Some(4), ..OFF };
+        let run = |failed, slow| rules.fired(counts(9, 3, 3), Lengths { failed, slow });
+        assert_eq!(run(2, 3), None);
+        assert_eq!(run(3, 0), Some(Why::ConsecutiveFailures(3)));
+        assert_eq!(run(0, 4), Some(Why::ConsecutiveSlow(4)));
     }
 }

@@ -25,10 +25,7 @@ pub struct CircuitBreaker<S, C = ByResult> {
 
 impl<S, C> CircuitBreaker<S, C> {
     pub(super) fn new(inner: S, local: Local<Shared<C>>) -> Self {
-        Self {
-            inner: Readied::new(inner),
-            local,
-        }
+        Self { inner: Readied::new(inner), local }
     }
 
     /// The inner service.
@@ -39,10 +36,7 @@ impl<S, C> CircuitBreaker<S, C> {
 
 impl<S: Clone, C> Clone for CircuitBreaker<S, C> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            local: self.local.fork(),
-        }
+        Self { inner: self.inner.clone(), local: self.local.fork() }
     }
 }
 
@@ -59,8 +53,7 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let circuit = &self.local.circuit;
-        self.inner
-            .poll_ready(cx, || circuit.engine.would_refuse(|| circuit.clock.now()))
+        self.inner.poll_ready(cx, || circuit.engine.would_refuse(|| circuit.clock.now()))
     }
 
     #[inline]
@@ -69,10 +62,7 @@ where
         let circuit = &self.local.circuit;
         let (admission, transition) = circuit.engine.admit(|| circuit.clock.now());
         circuit.tell(transition);
-        let Refusal {
-            reason,
-            retry_after,
-        } = match (admission, ready) {
+        let Refusal { reason, retry_after } = match (admission, ready) {
             (Ok(ticket), Some(inner)) => {
                 return guarded::call(Admitted::new(self.local.share(), ticket), || {
                     inner.call(req)
@@ -80,10 +70,7 @@ where
             }
             (Ok(ticket), None) => {
                 circuit.engine.give_back(ticket);
-                Refusal {
-                    reason: Reason::NotReady,
-                    retry_after: None,
-                }
+                Refusal { reason: Reason::NotReady, retry_after: None }
             }
             (Err(refusal), _) => refusal,
         };

@@ -40,19 +40,13 @@ impl Ramp {
             .into_iter()
             .take(MAX_STEPS)
             .enumerate()
-            .fold(0, |shares, (i, share)| {
-                shares | u64::from(share) << (10 * i)
-            });
+            .fold(0, |shares, (i, share)| shares | u64::from(share) << (10 * i));
         Self { shares, step }
     }
 
     /// The share of this step; `None` past the last.
     pub(crate) fn share(self, step: usize) -> Option<Ratio> {
-        let per_mille = if step < MAX_STEPS {
-            self.shares >> (10 * step) & 0x3ff
-        } else {
-            0
-        };
+        let per_mille = if step < MAX_STEPS { self.shares >> (10 * step) & 0x3ff } else { 0 };
         (per_mille > 0).then(|| Ratio::from_ppm(per_mille as u32 * 1_000))?
     }
 }
@@ -75,7 +69,8 @@ mod word {
     pub(super) const RAMP: usize = 12;
     pub(super) const RAMP_STEP: usize = 13;
     pub(super) const SHADOW: usize = 14;
-    pub(super) const COUNT: usize = 15;
+    pub(super) const CONSECUTIVE_SLOW: usize = 15;
+    pub(super) const COUNT: usize = 16;
 }
 
 /// The settings as calls read them.
@@ -95,17 +90,21 @@ impl LiveSettings {
     pub(crate) fn rules(&self) -> Rules {
         let ratio = |w: u64| (w != word::NONE).then(|| Ratio::from_ppm(w as u32))?;
         let calls = |w: u64| (w != word::NONE).then_some(w as u32);
-        let [failure_ratio, slow_ratio, consecutive, failures, min_calls] = self.0.read([
-            word::FAILURE_RATIO,
-            word::SLOW_RATIO,
-            word::CONSECUTIVE,
-            word::FAILURES,
-            word::MIN_CALLS,
-        ]);
+        let run = |w: u64| (w != word::NONE).then_some(w as u16);
+        let [failure_ratio, slow_ratio, consecutive, consecutive_slow, failures, min_calls] =
+            self.0.read([
+                word::FAILURE_RATIO,
+                word::SLOW_RATIO,
+                word::CONSECUTIVE,
+                word::CONSECUTIVE_SLOW,
+                word::FAILURES,
+                word::MIN_CALLS,
+            ]);
         Rules {
             failure_ratio: ratio(failure_ratio),
             slow_ratio: ratio(slow_ratio),
-            consecutive: calls(consecutive),
+            consecutive: run(consecutive),
+            consecutive_slow: run(consecutive_slow),
             failures: calls(failures),
             min_calls: min_calls as u32,
         }
@@ -113,15 +112,9 @@ impl LiveSettings {
 
     pub(crate) fn cool_down(&self) -> CoolDown {
         let [base, factor_ppm, cap, jitter] =
-            self.0
-                .read([word::BASE, word::FACTOR, word::CAP, word::JITTER]);
+            self.0.read([word::BASE, word::FACTOR, word::CAP, word::JITTER]);
         let jitter = Ratio::from_ppm(jitter as u32).unwrap_or(Ratio::ZERO);
-        CoolDown {
-            base,
-            factor_ppm,
-            cap,
-            jitter,
-        }
+        CoolDown { base, factor_ppm, cap, jitter }
     }
 
     pub(crate) fn probes(&self) -> usize {
@@ -155,7 +148,8 @@ fn words(settings: &Settings) -> [u64; word::COUNT] {
     let mut words = [0; word::COUNT];
     words[word::FAILURE_RATIO] = ratio(settings.rules.failure_ratio);
     words[word::SLOW_RATIO] = ratio(settings.rules.slow_ratio);
-    words[word::CONSECUTIVE] = calls(settings.rules.consecutive);
+    words[word::CONSECUTIVE] = calls(settings.rules.consecutive.map(u32::from));
+    words[word::CONSECUTIVE_SLOW] = calls(settings.rules.consecutive_slow.map(u32::from));
     words[word::FAILURES] = calls(settings.rules.failures);
     words[word::MIN_CALLS] = settings.rules.min_calls.into();
     words[word::CANCEL_AFTER] = age(settings.cancel_counts_after);

@@ -11,6 +11,7 @@ use super::engine::{Engine, Ticket};
 use super::gate::{Claim, Gate};
 use super::probes::Seat;
 use super::rules::Rules;
+use super::run::Lengths;
 use crate::clock::Moment;
 use crate::event::{Circuit, Counts, Transition, Why};
 use crate::ratio::Ratio;
@@ -24,7 +25,7 @@ impl Engine {
         &self,
         gate: Gate,
         counts: Counts,
-        run: u32,
+        run: Lengths,
         advice: Option<Duration>,
         now: Moment,
     ) -> Option<Transition> {
@@ -49,14 +50,7 @@ impl Engine {
         now: Moment,
     ) -> Option<Transition> {
         let late = self.probes.is_over(seat, now);
-        let entry = if late {
-            Entry {
-                failed: true,
-                slow: true,
-            }
-        } else {
-            entry
-        };
+        let entry = if late { Entry { failed: true, slow: true } } else { entry };
         let Some(counts) = self.probes.decide(seat, gate.generation(), entry) else {
             self.count_stale();
             return None;
@@ -81,10 +75,7 @@ impl Engine {
         advice: Option<Duration>,
         now: Moment,
     ) -> Option<Transition> {
-        let well = self
-            .live
-            .rules()
-            .probed(counts, self.probes.seats() as u64)?;
+        let well = self.live.rules().probed(counts, self.probes.seats() as u64)?;
         let claim = self.gate.claim(gate)?;
         if !well {
             return Some(self.open_again(claim, Why::Probes, counts, advice, now));
@@ -107,11 +98,8 @@ impl Engine {
     pub(super) fn end_step(&self, gate: Gate, now: Moment) -> Option<Transition> {
         let counts = self.window.counts(|| now);
         // A step may see few calls; those it saw must do.
-        let rules = Rules {
-            min_calls: 1,
-            ..self.live.rules()
-        };
-        if let Some(why) = rules.fired(counts, self.run.length()) {
+        let rules = Rules { min_calls: 1, ..self.live.rules() };
+        if let Some(why) = rules.fired(counts, self.run.lengths()) {
             return self.step_back(gate, why, counts, None, now);
         }
         let claim = self.gate.claim(gate)?;
@@ -157,8 +145,7 @@ impl Engine {
     ) -> Transition {
         let wait = Duration::from_nanos(self.live.ramp().step);
         // Relaxed: under the claim, handed on by its publication.
-        self.until
-            .store(now.plus(wait).as_nanos(), Ordering::Relaxed);
+        self.until.store(now.plus(wait).as_nanos(), Ordering::Relaxed);
         self.publish(claim, next, why, counts, Some(wait))
     }
 
@@ -190,8 +177,7 @@ impl Engine {
         self.cohorts.forget();
         // Relaxed, both: under the claim, handed on by its publication.
         self.attempt.store(attempt, Ordering::Relaxed);
-        self.until
-            .store(now.plus(wait).as_nanos(), Ordering::Relaxed);
+        self.until.store(now.plus(wait).as_nanos(), Ordering::Relaxed);
         self.publish(claim, next, why, counts, Some(wait))
     }
 

@@ -25,12 +25,7 @@ impl BulkheadConfig {
     /// A bulkhead called `name` in refusals, events and metrics.
     pub fn new(name: &'static str) -> Self {
         let (clock, observers) = (Clock::default(), Observers::default());
-        Self {
-            name,
-            limit: 100,
-            clock,
-            observers,
-        }
+        Self { name, limit: 100, clock, observers }
     }
 
     /// How many calls may be in flight at once. Default 100; 1 ..= 4,294,967,295. Live.

@@ -36,11 +36,7 @@ impl Places {
 
     /// With one more taken; `None` when full.
     const fn taken(self) -> Option<Self> {
-        if self.is_full() {
-            None
-        } else {
-            Some(Self(self.0 + 1))
-        }
+        if self.is_full() { None } else { Some(Self(self.0 + 1)) }
     }
 
     const fn with_limit(self, limit: u32) -> Self {
@@ -103,10 +99,7 @@ impl Engine {
     pub(crate) fn set_limit(&self, limit: u32) -> u32 {
         let change = |word| Some(Places(word).with_limit(limit).0);
         // Relaxed: the limit guards nothing but itself.
-        match self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change)
-        {
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change) {
             Ok(before) | Err(before) => Places(before).limit(),
         }
     }
@@ -123,10 +116,7 @@ mod tests {
         assert_eq!(engine.set_limit(1), 3);
         assert!(engine.is_full());
         engine.release();
-        assert!(
-            !engine.acquire(),
-            "two are still in flight, one more than the limit"
-        );
+        assert!(!engine.acquire(), "two are still in flight, one more than the limit");
         engine.release();
         assert!(!engine.acquire(), "one is in flight, the limit is one");
         engine.release();
@@ -162,10 +152,7 @@ mod model {
             engine.set_limit(1);
             a.join().unwrap();
             b.join().unwrap();
-            assert_eq!(
-                (engine.places().in_flight(), engine.places().limit()),
-                (0, 1)
-            );
+            assert_eq!((engine.places().in_flight(), engine.places().limit()), (0, 1));
         });
     }
 

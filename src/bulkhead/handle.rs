@@ -39,10 +39,7 @@ impl BulkheadHandle {
     /// The bulkhead as it is. Never writes.
     pub fn snapshot(&self) -> Snapshot {
         let places = self.shared.engine.places();
-        Snapshot {
-            in_flight: places.in_flight(),
-            limit: places.limit(),
-        }
+        Snapshot { in_flight: places.in_flight(), limit: places.limit() }
     }
 
     /// Changes live settings: calls in flight keep their places.

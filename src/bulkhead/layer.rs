@@ -38,16 +38,8 @@ impl BulkheadLayer {
     /// [`ConfigError`] if the limit is zero or above 4,294,967,295.
     pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
         let engine = Engine::new(config.checked_limit()?);
-        let sinks = config
-            .observers
-            .attach(crate::error::Room::Bulkhead, config.name);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                engine,
-                sinks,
-                config: Mutex::new(config),
-            }),
-        })
+        let sinks = config.observers.attach(crate::error::Room::Bulkhead, config.name);
+        Ok(Self { shared: Arc::new(Shared { engine, sinks, config: Mutex::new(config) }) })
     }
 
     /// Reads it, and changes its limit while calls run.

@@ -23,10 +23,7 @@ pub struct Bulkhead<S> {
 
 impl<S> Bulkhead<S> {
     pub(super) fn new(inner: S, local: Local<Shared>) -> Self {
-        Self {
-            inner: Readied::new(inner),
-            local,
-        }
+        Self { inner: Readied::new(inner), local }
     }
 
     /// The inner service.
@@ -37,10 +34,7 @@ impl<S> Bulkhead<S> {
 
 impl<S: Clone> Clone for Bulkhead<S> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            local: self.local.fork(),
-        }
+        Self { inner: self.inner.clone(), local: self.local.fork() }
     }
 }
 

@@ -79,10 +79,7 @@ impl<K, T> Cached<K, T> {
             written: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
         };
-        let plan = Self {
-            rules: config.rules,
-            core: Arc::new(core),
-        };
+        let plan = Self { rules: config.rules, core: Arc::new(core) };
         Ok((plan, config.classify))
     }
 
@@ -99,11 +96,7 @@ where
 
     #[inline]
     fn context(&self, request: &Req) -> Self::Context {
-        let asked = self.rules.key(request).map(|(key, asked)| Asked {
-            key,
-            asked,
-            began: None,
-        });
+        let asked = self.rules.key(request).map(|(key, asked)| Asked { key, asked, began: None });
         Asking(asked)
     }
 
@@ -122,8 +115,7 @@ where
         };
         let began = began.unwrap_or_else(|| self.core.clock.now());
         if self.core.is_due(&key, began) {
-            self.core
-                .refresh(key, began, self.rules.keep(&asked, response));
+            self.core.refresh(key, began, self.rules.keep(&asked, response));
         }
         if let Some(alert) = self.core.share.fresh(|| self.core.stale_alert()) {
             self.core.tell(began, alert);
@@ -138,9 +130,7 @@ where
             return None;
         };
         let cause = failed.cause;
-        let answer = self
-            .rules
-            .give(asked, &entry.value, Staleness { age, cause });
+        let answer = self.rules.give(asked, &entry.value, Staleness { age, cause });
         if let Some(alert) = self.core.share.stale(self.core.stale_alert()) {
             self.core.tell(now, alert);
         }
@@ -189,11 +179,7 @@ impl<T> Core<T> {
             max_stale: kept.max_stale,
             weight: (kept.bytes as u64).saturating_add(OVERHEAD),
         };
-        let count = if self.store.put(key, entry) {
-            &self.written
-        } else {
-            &self.too_large
-        };
+        let count = if self.store.put(key, entry) { &self.written } else { &self.too_large };
         // Relaxed: a counter nothing hangs on.
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -201,9 +201,7 @@ impl<K, C> CachedConfig<K, C> {
     }
 
     pub(super) fn checked_share_window(&self) -> Result<usize, ConfigError> {
-        check("share_window", self.share_window, "from 1 to 4095", |n| {
-            (1..=count::MAX).contains(n)
-        })
+        check("share_window", self.share_window, "from 1 to 4095", |n| (1..=count::MAX).contains(n))
     }
 }
 
@@ -253,15 +251,10 @@ impl CachedSettings {
         let max_stale = check("max_stale", self.max_stale, "from 1ms to 30 days", |age| {
             (Duration::from_millis(1)..=LONGEST).contains(age)
         })?;
-        let refresh_age = check(
-            "refresh_age",
-            self.refresh_age,
-            "at most max_stale",
-            |&age| age <= max_stale,
-        )?;
-        let alert = Ratio::new(self.stale_alert)
-            .filter(|share| *share > Ratio::ZERO)
-            .ok_or_else(|| {
+        let refresh_age =
+            check("refresh_age", self.refresh_age, "at most max_stale", |&age| age <= max_stale)?;
+        let alert =
+            Ratio::new(self.stale_alert).filter(|share| *share > Ratio::ZERO).ok_or_else(|| {
                 ConfigError::new("stale_alert", self.stale_alert, "above 0 and at most 1")
             })?;
         Ok([nanos(max_stale), nanos(refresh_age), alert.ppm().into()])

@@ -26,11 +26,7 @@ pub struct FallbackConfig<C = ByResult> {
 impl FallbackConfig {
     /// A fallback called `name` in refusals, events and metrics.
     pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            classify: ByResult,
-            observers: Observers::default(),
-        }
+        Self { name, classify: ByResult, observers: Observers::default() }
     }
 }
 
@@ -41,11 +37,7 @@ impl<C> FallbackConfig<C> {
     /// any case. Default [`ByResult`].
     #[must_use]
     pub fn classify<D>(self, classify: D) -> FallbackConfig<D> {
-        FallbackConfig {
-            name: self.name,
-            classify,
-            observers: self.observers,
-        }
+        FallbackConfig { name: self.name, classify, observers: self.observers }
     }
 
     /// One more observer; it is attached when the layer is built.

@@ -39,11 +39,7 @@ pub const fn function<F, Res, E>(answer: F) -> Function<NoContext, F, Res, E>
 where
     F: Fn(&Failed<'_, Res, E>) -> Option<Res>,
 {
-    Function {
-        context: NoContext,
-        answer,
-        about: PhantomData,
-    }
+    Function { context: NoContext, answer, about: PhantomData }
 }
 
 /// As [`function`], with a context that is taken from the request before the call.
@@ -73,11 +69,7 @@ where
     X: Fn(&Req) -> Ctx,
     F: Fn(Ctx, &Failed<'_, Res, E>) -> Option<Res>,
 {
-    Function {
-        context,
-        answer,
-        about: PhantomData,
-    }
+    Function { context, answer, about: PhantomData }
 }
 
 impl<Req, F, Res, E> Plan<Req, Res, E> for Function<NoContext, F, Res, E>
@@ -111,11 +103,7 @@ where
 
 impl<X: Clone, F: Clone, Res, E> Clone for Function<X, F, Res, E> {
     fn clone(&self) -> Self {
-        Self {
-            context: self.context.clone(),
-            answer: self.answer.clone(),
-            about: PhantomData,
-        }
+        Self { context: self.context.clone(), answer: self.answer.clone(), about: PhantomData }
     }
 }
 

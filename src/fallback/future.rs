@@ -35,12 +35,7 @@ pin_project! {
 impl<F, P, C, X, Req> ResponseFuture<F, P, C, X, Req> {
     #[inline]
     pub(super) fn new(future: Option<F>, context: X, local: Local<Shared<P, C>>) -> Self {
-        Self {
-            future,
-            context: Some(context),
-            local,
-            request: PhantomData,
-        }
+        Self { future, context: Some(context), local, request: PhantomData }
     }
 }
 

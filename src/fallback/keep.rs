@@ -49,12 +49,7 @@ pub struct Kept<T> {
 impl<T> Kept<T> {
     /// A response of `bytes` bytes, new, and bound only by the fallback's own limit.
     pub const fn new(value: T, bytes: usize) -> Self {
-        Self {
-            value,
-            bytes,
-            age: Duration::ZERO,
-            max_stale: Duration::MAX,
-        }
+        Self { value, bytes, age: Duration::ZERO, max_stale: Duration::MAX }
     }
 
     /// How old it was already when it came. Default zero.
@@ -113,10 +108,7 @@ impl<K> ByKey<K> {
 
 impl<K, W> ByKey<K, W> {
     pub(super) fn weigh<V>(self, weigh: V) -> ByKey<K, V> {
-        ByKey {
-            key: self.key,
-            weigh,
-        }
+        ByKey { key: self.key, weigh }
     }
 }
 

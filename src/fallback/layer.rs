@@ -51,26 +51,13 @@ impl<P, C> FallbackLayer<P, C> {
     }
 
     pub(super) fn of(plan: P, classify: C, sinks: Arc<Sinks>) -> Self {
-        let counts = Arc::new(Counts {
-            answered: AtomicU64::new(0),
-            passed_on: AtomicU64::new(0),
-        });
-        Self {
-            shared: Arc::new(Shared {
-                plan,
-                classify,
-                sinks,
-                counts,
-            }),
-        }
+        let counts = Arc::new(Counts { answered: AtomicU64::new(0), passed_on: AtomicU64::new(0) });
+        Self { shared: Arc::new(Shared { plan, classify, sinks, counts }) }
     }
 
     /// Tells how often it answered.
     pub fn handle(&self) -> FallbackHandle {
-        FallbackHandle::new(
-            Arc::clone(&self.shared.counts),
-            Arc::clone(&self.shared.sinks),
-        )
+        FallbackHandle::new(Arc::clone(&self.shared.counts), Arc::clone(&self.shared.sinks))
     }
 }
 
@@ -127,9 +114,7 @@ impl<K, T, C> CachedLayer<K, T, C> {
 
 impl<P, C> Clone for FallbackLayer<P, C> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 

@@ -73,9 +73,7 @@ impl Recent {
     /// For about `entries` keys: 8 bytes each, from 512 bytes to 512 KiB.
     pub(super) fn new(entries: u64) -> Self {
         let words = entries.clamp(64, 1 << 16).next_power_of_two();
-        Self {
-            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
-        }
+        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 
     #[inline]
@@ -190,9 +188,7 @@ mod model {
     #[test]
     fn one_refresh_per_key_at_a_time() {
         loom::model(|| {
-            let recent = Arc::new(Recent {
-                words: Box::new([AtomicU64::new(0)]),
-            });
+            let recent = Arc::new(Recent { words: Box::new([AtomicU64::new(0)]) });
             let at = Moment::from_nanos(1 << 40);
             let call = |recent: Arc<Recent>| {
                 move || match recent.look(7, at, Duration::from_secs(1)) {

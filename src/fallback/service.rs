@@ -36,10 +36,7 @@ pub struct Fallback<S, P, C = ByResult> {
 
 impl<S, P, C> Fallback<S, P, C> {
     pub(super) fn new(inner: S, local: Local<Shared<P, C>>) -> Self {
-        Self {
-            inner: Readied::new(inner),
-            local,
-        }
+        Self { inner: Readied::new(inner), local }
     }
 
     /// The inner service.
@@ -50,10 +47,7 @@ impl<S, P, C> Fallback<S, P, C> {
 
 impl<S: Clone, P, C> Clone for Fallback<S, P, C> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            local: self.local.fork(),
-        }
+        Self { inner: self.inner.clone(), local: self.local.fork() }
     }
 }
 

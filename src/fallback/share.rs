@@ -49,10 +49,7 @@ impl Share {
     pub(super) fn stale(&self, threshold: Option<Ratio>) -> Option<bool> {
         // Relaxed: a counter nothing hangs on.
         self.stale.fetch_add(1, Ordering::Relaxed);
-        let stale = Entry {
-            failed: true,
-            slow: false,
-        };
+        let stale = Entry { failed: true, slow: false };
         let counts = self.window.record(stale, GENERATION)?;
         self.judge(counts, threshold)
     }
@@ -125,11 +122,7 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(share.stale(threshold), None);
         }
-        assert_eq!(
-            share.stale(threshold),
-            Some(true),
-            "a tenth of the window is there"
-        );
+        assert_eq!(share.stale(threshold), Some(true), "a tenth of the window is there");
     }
 
     #[test]

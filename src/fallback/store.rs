@@ -204,10 +204,7 @@ mod tests {
             for i in 0..100_u32 {
                 let key = Key::of(&i);
                 assert!(store.put(key, entry(store.max_entry + OVERHEAD)));
-                assert!(
-                    store.get(&key).is_some(),
-                    "{capacity} bytes, {shards} shards"
-                );
+                assert!(store.get(&key).is_some(), "{capacity} bytes, {shards} shards");
             }
             assert!(!store.put(Key::of(&0), entry(store.max_entry + OVERHEAD + 1)));
         }
@@ -223,18 +220,13 @@ mod tests {
             }
         }
         let (entries, bytes) = store.size();
-        assert!(
-            bytes <= 8 << 20 && entries > 60,
-            "{entries} of {bytes} bytes"
-        );
+        assert!(bytes <= 8 << 20 && entries > 60, "{entries} of {bytes} bytes");
     }
 
     #[test]
     fn an_absurd_size_is_a_typed_error() {
         let field = |capacity, shards, max_entry| {
-            Store::<()>::new(capacity, shards, max_entry)
-                .unwrap_err()
-                .field()
+            Store::<()>::new(capacity, shards, max_entry).unwrap_err().field()
         };
         assert_eq!(field(0, 32, None), "capacity");
         assert_eq!(field(u64::MAX, 32, None), "capacity");
@@ -242,11 +234,7 @@ mod tests {
         assert_eq!(field(1 << 20, 3, None), "shards");
         assert_eq!(field(1 << 20, usize::MAX, None), "shards");
         assert_eq!(field(1 << 20, 32, Some(0)), "max_entry");
-        assert_eq!(
-            field(1 << 20, 32, Some(32 << 10)),
-            "max_entry",
-            "a whole shard"
-        );
+        assert_eq!(field(1 << 20, 32, Some(32 << 10)), "max_entry", "a whole shard");
         assert_eq!(field(1 << 20, 32, Some(usize::MAX)), "max_entry");
     }
 

@@ -32,18 +32,11 @@ pin_project! {
 impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     #[inline]
     pub(super) fn called(future: S::Future) -> Self {
-        Self {
-            state: State::Called { future },
-        }
+        Self { state: State::Called { future } }
     }
 
     pub(super) fn waiting(service: S, request: Req) -> Self {
-        Self {
-            state: State::Waiting {
-                service,
-                request: Some(request),
-            },
-        }
+        Self { state: State::Waiting { service, request: Some(request) } }
     }
 }
 

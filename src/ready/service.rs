@@ -20,9 +20,7 @@ pub struct ReadyInCall<S> {
 impl<S> ReadyInCall<S> {
     /// Around `inner`.
     pub fn new(inner: S) -> Self {
-        Self {
-            inner: Readied::new(inner),
-        }
+        Self { inner: Readied::new(inner) }
     }
 
     /// The inner service.

@@ -34,12 +34,7 @@ impl TimeoutConfig {
     /// A timeout called `name` in refusals, events and metrics.
     pub fn new(name: &'static str) -> Self {
         let (clock, observers) = (Clock::default(), Observers::default());
-        Self {
-            name,
-            limit: Duration::from_secs(1),
-            clock,
-            observers,
-        }
+        Self { name, limit: Duration::from_secs(1), clock, observers }
     }
 
     /// How long a call may be pending. Default 1 s; above 0, at most 365 days. Live.
@@ -68,8 +63,6 @@ impl TimeoutConfig {
     /// The limit, if it is one.
     pub(super) fn checked_limit(&self) -> Result<Duration, ConfigError> {
         let range = "above 0 and at most 365 days";
-        check("limit", self.limit, range, |&limit| {
-            limit > Duration::ZERO && limit <= MAX_LIMIT
-        })
+        check("limit", self.limit, range, |&limit| limit > Duration::ZERO && limit <= MAX_LIMIT)
     }
 }

@@ -15,10 +15,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self {
-            limit: AtomicU64::new(nanos(limit)),
-            timeouts: AtomicU64::new(0),
-        }
+        Self { limit: AtomicU64::new(nanos(limit)), timeouts: AtomicU64::new(0) }
     }
 
     /// How long a call that is armed now may be pending.

@@ -42,14 +42,7 @@ pin_project! {
 impl<F> ResponseFuture<F> {
     #[inline]
     pub(super) fn new(future: F, local: Local<Shared>) -> Self {
-        Self {
-            state: State::Running {
-                future,
-                timer: None,
-                timer_first: false,
-            },
-            local,
-        }
+        Self { state: State::Running { future, timer: None, timer_first: false }, local }
     }
 }
 
@@ -63,11 +56,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let StateProj::Running {
-            future,
-            mut timer,
-            timer_first,
-        } = this.state.as_mut().project()
+        let StateProj::Running { future, mut timer, timer_first } = this.state.as_mut().project()
         else {
             panic!("polled after it was done");
         };
@@ -100,9 +89,7 @@ where
 }
 
 fn timer_is_over(timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> bool {
-    timer
-        .as_pin_mut()
-        .is_some_and(|timer| timer.poll(cx).is_ready())
+    timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready())
 }
 
 /// Counts and reports one call that took too long.

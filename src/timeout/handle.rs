@@ -31,10 +31,7 @@ impl TimeoutHandle {
 
     /// The timeout as it is. Never writes.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            limit: self.shared.engine.limit(),
-            timeouts: self.shared.engine.timeouts(),
-        }
+        Snapshot { limit: self.shared.engine.limit(), timeouts: self.shared.engine.timeouts() }
     }
 
     /// Changes live settings, for calls that become pending from now on.

@@ -39,13 +39,7 @@ impl TimeoutLayer {
     pub fn new(config: TimeoutConfig) -> Result<Self, ConfigError> {
         let engine = Engine::new(config.checked_limit()?);
         let sinks = config.observers.attach(Room::Timeout, config.name);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                engine,
-                sinks,
-                config: Mutex::new(config),
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { engine, sinks, config: Mutex::new(config) }) })
     }
 
     /// Reads it, and changes its limit while calls run.

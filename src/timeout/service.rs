@@ -31,10 +31,7 @@ impl<S> Timeout<S> {
 
 impl<S: Clone> Clone for Timeout<S> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            local: self.local.fork(),
-        }
+        Self { inner: self.inner.clone(), local: self.local.fork() }
     }
 }
 

@@ -69,10 +69,7 @@ impl Cut {
     }
 
     const fn from_word(word: u64) -> Self {
-        Self {
-            tag: (word >> Self::PER_NS_BITS) as u8,
-            per_ns: low(word, Self::PER_NS_BITS),
-        }
+        Self { tag: (word >> Self::PER_NS_BITS) as u8, per_ns: low(word, Self::PER_NS_BITS) }
     }
 
     const fn word(self) -> u64 {
@@ -111,11 +108,7 @@ impl Cell {
     }
 
     const fn running(self) -> u64 {
-        if self.count() == SETTLED {
-            0
-        } else {
-            self.count()
-        }
+        if self.count() == SETTLED { 0 } else { self.count() }
     }
 
     const fn offset(self) -> u64 {
@@ -133,10 +126,7 @@ impl Cell {
 
     /// How many cohorts before `cohort` it is.
     const fn age(self, cohort: u64) -> u64 {
-        low(
-            cohort.wrapping_sub(self.0 >> (COUNT_BITS + OFFSET_BITS)),
-            COHORT_BITS,
-        )
+        low(cohort.wrapping_sub(self.0 >> (COUNT_BITS + OFFSET_BITS)), COHORT_BITS)
     }
 
     /// Takes no more calls: settled, or as full as it gets (those are judged when they end).
@@ -215,12 +205,8 @@ impl Cohorts {
     /// `None` counts none. One at a time.
     pub(crate) fn set_threshold(&self, threshold: Option<Duration>) {
         // Relaxed: see "Orderings".
-        self.threshold
-            .store(threshold.map_or(0, nanos), Ordering::Relaxed);
-        self.turn(|cut| Cut {
-            per_ns: Cut::per_ns(threshold),
-            ..cut
-        });
+        self.threshold.store(threshold.map_or(0, nanos), Ordering::Relaxed);
+        self.turn(|cut| Cut { per_ns: Cut::per_ns(threshold), ..cut });
     }
 
     /// Forgets all calls in flight.
@@ -233,18 +219,10 @@ impl Cohorts {
     fn turn(&self, change: impl Fn(Cut) -> Cut) {
         let next = |word| {
             let cut = change(Cut::from_word(word));
-            Some(
-                Cut {
-                    tag: cut.tag.wrapping_add(1),
-                    ..cut
-                }
-                .word(),
-            )
+            Some(Cut { tag: cut.tag.wrapping_add(1), ..cut }.word())
         };
         // Relaxed, all: see "Orderings".
-        let _ = self
-            .cut
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let _ = self.cut.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         let tag = self.cut().tag;
         for cell in self.stripes.iter().flatten() {
             cell.store(Cell::new(tag, 0, 0, 0).0, Ordering::Relaxed);
@@ -279,14 +257,7 @@ impl Cohorts {
             match cell.compare_exchange_weak(found.0, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     let cohort = low(cohort, COHORT_BITS) as u32;
-                    return (
-                        Some(Place {
-                            tag: cut.tag,
-                            stripe,
-                            cohort,
-                        }),
-                        left,
-                    );
+                    return (Some(Place { tag: cut.tag, stripe, cohort }), left);
                 }
                 Err(now) => found = Cell(now),
             }
@@ -424,10 +395,7 @@ mod tests {
             let cohorts = cohorts();
             start(&cohorts, at(offset));
             start(&cohorts, at(offset + 60));
-            assert_eq!(
-                cohorts.settle(Moment::from_nanos(at(offset + 800).as_nanos() - 10_000)),
-                0
-            );
+            assert_eq!(cohorts.settle(Moment::from_nanos(at(offset + 800).as_nanos() - 10_000)), 0);
             assert!(cohorts.settle(at(offset + 900)) >= 1, "at {offset}");
             assert_eq!(cohorts.running(), 0);
         }

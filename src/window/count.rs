@@ -52,11 +52,7 @@ impl Layout {
     fn new(n: usize) -> Self {
         let width = usize::BITS - n.leading_zeros();
         let rest = 64 - FAILURES - 3 * width;
-        Self {
-            n: n as u64,
-            width,
-            lap_bits: rest.div_ceil(2),
-        }
+        Self { n: n as u64, width, lap_bits: rest.div_ceil(2) }
     }
 
     const fn slow(self) -> u32 {
@@ -118,19 +114,8 @@ struct Ring {
 
 impl Ring {
     const fn empty(generation: u64) -> Self {
-        let newest = Entry {
-            failed: false,
-            slow: false,
-        };
-        Self {
-            generation,
-            lap: 0,
-            head: 0,
-            slow: 0,
-            failures: 0,
-            full: false,
-            newest,
-        }
+        let newest = Entry { failed: false, slow: false };
+        Self { generation, lap: 0, head: 0, slow: 0, failures: 0, full: false, newest }
     }
 
     const fn is_spotless(&self) -> bool {
@@ -139,11 +124,7 @@ impl Ring {
 
     const fn counts(&self, n: u64) -> Counts {
         let total = if self.full { n } else { self.head };
-        Counts {
-            total,
-            failures: self.failures,
-            slow: self.slow,
-        }
+        Counts { total, failures: self.failures, slow: self.slow }
     }
 
     /// Where the newest outcome's cell is, and the tag it gets; `None` before the first record.
@@ -163,11 +144,8 @@ impl Ring {
     /// this ring never held, and the sums wrap. That ring is never seen: the word has moved on
     /// before the cell was filled anew, so the swap fails.
     const fn with(self, entry: Entry, oldest: Entry, layout: Layout) -> Self {
-        let (out_failed, out_slow) = if self.full {
-            (oldest.failed as u64, oldest.slow as u64)
-        } else {
-            (0, 0)
-        };
+        let (out_failed, out_slow) =
+            if self.full { (oldest.failed as u64, oldest.slow as u64) } else { (0, 0) };
         let came_round = self.head + 1 == layout.n;
         Self {
             generation: self.generation,
@@ -302,9 +280,7 @@ impl CountWindow {
     /// The counts at this moment.
     pub(crate) fn counts(&self) -> Counts {
         // Relaxed: the word is read for itself, no cell behind it.
-        self.layout
-            .unpack(self.word.load(Ordering::Relaxed))
-            .counts(self.layout.n)
+        self.layout.unpack(self.word.load(Ordering::Relaxed)).counts(self.layout.n)
     }
 }
 
@@ -314,18 +290,9 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
-    const OK: Entry = Entry {
-        failed: false,
-        slow: false,
-    };
-    const FAILED: Entry = Entry {
-        failed: true,
-        slow: false,
-    };
-    const SLOW: Entry = Entry {
-        failed: false,
-        slow: true,
-    };
+    const OK: Entry = Entry { failed: false, slow: false };
+    const FAILED: Entry = Entry { failed: true, slow: false };
+    const SLOW: Entry = Entry { failed: false, slow: true };
 
     #[test]
     fn old_outcomes_leave_one_by_one() {
@@ -333,27 +300,14 @@ mod tests {
         for (entry, failures) in [(FAILED, 1), (FAILED, 2), (OK, 2), (OK, 1), (OK, 0), (OK, 0)] {
             assert_eq!(window.record(entry, 0).unwrap().failures, failures);
         }
-        assert_eq!(
-            window.counts(),
-            Counts {
-                total: 3,
-                failures: 0,
-                slow: 0
-            }
-        );
+        assert_eq!(window.counts(), Counts { total: 3, failures: 0, slow: 0 });
     }
 
     #[test]
     fn an_outcome_of_a_later_lap_does_not_panic_a_writer_that_fell_behind() {
         let layout = Layout::new(4);
-        let full = Ring {
-            full: true,
-            ..Ring::empty(0)
-        };
-        let both = Entry {
-            failed: true,
-            slow: true,
-        };
+        let full = Ring { full: true, ..Ring::empty(0) };
+        let both = Entry { failed: true, slow: true };
         // Read too late; the swap of what comes of it fails.
         let _never_seen = layout.pack(full.with(OK, both, layout));
     }
@@ -389,37 +343,17 @@ mod tests {
         window.reset(1);
         assert_eq!(window.record(FAILED, 0), None);
         assert_eq!(window.counts(), Counts::default());
-        assert_eq!(
-            window.record(SLOW, 1),
-            Some(Counts {
-                total: 1,
-                failures: 0,
-                slow: 1
-            })
-        );
+        assert_eq!(window.record(SLOW, 1), Some(Counts { total: 1, failures: 0, slow: 1 }));
     }
 
     #[test]
     fn the_largest_ring_keeps_its_fields_apart() {
         let window = CountWindow::new(MAX, u32::MAX);
         for _ in 0..2 * MAX {
-            window.record(
-                Entry {
-                    failed: true,
-                    slow: true,
-                },
-                u32::MAX,
-            );
+            window.record(Entry { failed: true, slow: true }, u32::MAX);
         }
         let n = MAX as u64;
-        assert_eq!(
-            window.counts(),
-            Counts {
-                total: n,
-                failures: n,
-                slow: n
-            }
-        );
+        assert_eq!(window.counts(), Counts { total: n, failures: n, slow: n });
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -480,10 +414,7 @@ mod tests {
                 let window = &window;
                 scope.spawn(move || {
                     for i in 0..50_000 {
-                        let entry = Entry {
-                            failed: (i * 7 + t) % 3 == 0,
-                            slow: (i + t) % 5 == 0,
-                        };
+                        let entry = Entry { failed: (i * 7 + t) % 3 == 0, slow: (i + t) % 5 == 0 };
                         let counts = window.record(entry, 0).unwrap();
                         assert!(counts.failures <= counts.total && counts.slow <= counts.total);
                     }
@@ -494,14 +425,7 @@ mod tests {
         for _ in 0..7 {
             window.record(SLOW, 0);
         }
-        assert_eq!(
-            window.counts(),
-            Counts {
-                total: 7,
-                failures: 0,
-                slow: 7
-            }
-        );
+        assert_eq!(window.counts(), Counts { total: 7, failures: 0, slow: 7 });
     }
 }
 
@@ -511,14 +435,8 @@ mod model {
     use loom::sync::Arc;
     use loom::thread;
 
-    const OK: Entry = Entry {
-        failed: false,
-        slow: false,
-    };
-    const FAILED: Entry = Entry {
-        failed: true,
-        slow: false,
-    };
+    const OK: Entry = Entry { failed: false, slow: false };
+    const FAILED: Entry = Entry { failed: true, slow: false };
 
     /// Two threads record into a full ring of two; afterwards a lap of successes must leave
     /// nothing, whatever the interleaving: no outcome was lost or left behind.
@@ -542,14 +460,7 @@ mod model {
             assert_eq!(window.counts().failures, 1);
             window.record(OK, 0);
             window.record(OK, 0);
-            assert_eq!(
-                window.counts(),
-                Counts {
-                    total: 2,
-                    failures: 0,
-                    slow: 0
-                }
-            );
+            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
         });
     }
 
@@ -568,33 +479,12 @@ mod model {
             window.reset(1);
             window.record(OK, 1);
             other.join().unwrap();
-            assert_eq!(
-                window.counts(),
-                Counts {
-                    total: 1,
-                    failures: 0,
-                    slow: 0
-                }
-            );
+            assert_eq!(window.counts(), Counts { total: 1, failures: 0, slow: 0 });
             window.record(FAILED, 1);
             window.record(OK, 1);
-            assert_eq!(
-                window.counts(),
-                Counts {
-                    total: 2,
-                    failures: 1,
-                    slow: 0
-                }
-            );
+            assert_eq!(window.counts(), Counts { total: 2, failures: 1, slow: 0 });
             window.record(OK, 1);
-            assert_eq!(
-                window.counts(),
-                Counts {
-                    total: 2,
-                    failures: 0,
-                    slow: 0
-                }
-            );
+            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
         });
     }
 }

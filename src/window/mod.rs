@@ -73,9 +73,6 @@ impl Entry {
     }
 
     const fn from_bits(bits: u64) -> Self {
-        Self {
-            failed: bits & 1 != 0,
-            slow: bits & 2 != 0,
-        }
+        Self { failed: bits & 1 != 0, slow: bits & 2 != 0 }
     }
 }

@@ -107,9 +107,7 @@ impl AtomicTally {
             }
             let sum = tally.plus(generation, bucket, n);
             // Release: pairs with the Acquire of `read`; a call is added before its failure.
-            match self
-                .0
-                .compare_exchange_weak(tally.0, sum.0, Ordering::Release, Ordering::Relaxed)
+            match self.0.compare_exchange_weak(tally.0, sum.0, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return true,
                 Err(now) => tally = Tally(now),
@@ -128,8 +126,7 @@ impl AtomicTally {
 
     fn reset(&self, generation: u32) {
         // Release: whoever finds the new generation here came after what the reset came after.
-        self.0
-            .store(Tally::new(generation, 0, 0).0, Ordering::Release);
+        self.0.store(Tally::new(generation, 0, 0).0, Ordering::Release);
     }
 }
 
@@ -257,14 +254,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const OK: Entry = Entry {
-        failed: false,
-        slow: false,
-    };
-    const FAILED: Entry = Entry {
-        failed: true,
-        slow: false,
-    };
+    const OK: Entry = Entry { failed: false, slow: false };
+    const FAILED: Entry = Entry { failed: true, slow: false };
     const START: Moment = Moment::from_nanos(1 << 61);
 
     fn window() -> TimeWindow {
@@ -319,11 +310,7 @@ mod tests {
         }
         let counts = window.counts(START);
         assert_eq!((counts.total, counts.failures), (COUNT, COUNT));
-        assert_eq!(
-            window.sum(1, window.bucket(START)),
-            Counts::default(),
-            "no next field touched"
-        );
+        assert_eq!(window.sum(1, window.bucket(START)), Counts::default(), "no next field touched");
     }
 
     #[test]
@@ -343,21 +330,14 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for i in 0..10_000 {
-                        let entry = Entry {
-                            failed: i % 4 == 0,
-                            slow: i % 5 == 0,
-                        };
+                        let entry = Entry { failed: i % 4 == 0, slow: i % 5 == 0 };
                         let counts = window.record(entry, 1, 0, at(i / 10)).unwrap();
                         assert!(counts.failures <= counts.total && counts.slow <= counts.total);
                     }
                 });
             }
         });
-        let want = Counts {
-            total: 40_000,
-            failures: 10_000,
-            slow: 8_000,
-        };
+        let want = Counts { total: 40_000, failures: 10_000, slow: 8_000 };
         assert_eq!(window.counts(at(1_000)), want);
     }
 
@@ -413,15 +393,7 @@ mod model {
             let writer = {
                 let window = Arc::clone(&window);
                 thread::spawn(move || {
-                    window.record(
-                        Entry {
-                            failed: true,
-                            slow: true,
-                        },
-                        1,
-                        0,
-                        START,
-                    );
+                    window.record(Entry { failed: true, slow: true }, 1, 0, START);
                 })
             };
             let bucket = window.bucket(START);
@@ -439,15 +411,7 @@ mod model {
             let writer = {
                 let window = Arc::clone(&window);
                 thread::spawn(move || {
-                    window.record(
-                        Entry {
-                            failed: true,
-                            slow: false,
-                        },
-                        1,
-                        0,
-                        START,
-                    );
+                    window.record(Entry { failed: true, slow: false }, 1, 0, START);
                 })
             };
             window.reset(1);

@@ -37,10 +37,7 @@ impl<S> Layer<S> for Broken {
     type Service = BrokenService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BrokenService {
-            inner,
-            layer: self.clone(),
-        }
+        BrokenService { inner, layer: self.clone() }
     }
 }
 
@@ -84,11 +81,7 @@ where
         if !early && self.layer.sin != Sin::TakesItsPermitInPollReady {
             permits.fetch_add(1, SeqCst);
         }
-        BrokenFuture {
-            future,
-            sin: self.layer.sin,
-            permits: Some(permits),
-        }
+        BrokenFuture { future, sin: self.layer.sin, permits: Some(permits) }
     }
 }
 

@@ -95,20 +95,14 @@ impl Strict {
     pub(crate) fn new() -> (Self, Arc<Script>) {
         let script = Arc::<Script>::default();
         script.act(Act::Answer(0));
-        let strict = Self {
-            script: Arc::clone(&script),
-            ready: false,
-        };
+        let strict = Self { script: Arc::clone(&script), ready: false };
         (strict, script)
     }
 }
 
 impl Clone for Strict {
     fn clone(&self) -> Self {
-        Self {
-            script: Arc::clone(&self.script),
-            ready: false,
-        }
+        Self { script: Arc::clone(&self.script), ready: false }
     }
 }
 
@@ -134,21 +128,14 @@ impl Service<Req> for Strict {
     }
 
     fn call(&mut self, request: Req) -> Acting {
-        assert!(
-            std::mem::take(&mut self.ready),
-            "called an instance that was not readied"
-        );
+        assert!(std::mem::take(&mut self.ready), "called an instance that was not readied");
         self.script.calls.fetch_add(1, SeqCst);
         let act = *self.script.act.lock().unwrap();
         if let Act::PanicInCall = act {
             panic!("in call, on purpose");
         }
         self.script.live.fetch_add(1, SeqCst);
-        Acting {
-            script: Arc::clone(&self.script),
-            act,
-            request,
-        }
+        Acting { script: Arc::clone(&self.script), act, request }
     }
 }
 

@@ -88,9 +88,7 @@ pub(crate) fn timeout() -> Subject<TimeoutLayer> {
     let config = TimeoutConfig::new("probed").limit(Duration::from_secs(60 * 60));
     let layer = TimeoutLayer::new(config).unwrap();
     let handle = layer.handle();
-    Subject::new(layer)
-        .gauge("timeouts", move || handle.snapshot().timeouts)
-        .needs_timer()
+    Subject::new(layer).gauge("timeouts", move || handle.snapshot().timeouts).needs_timer()
 }
 
 pub(crate) fn ready_in_call() -> Subject<ReadyInCallLayer> {

@@ -52,11 +52,7 @@ fn run<F: Future>(future: F) -> F::Output {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
 #[track_caller]
@@ -411,10 +407,7 @@ pub(crate) fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
     script.act(Act::Hang);
     let (one, other) = (runtime(), runtime());
     let mut call = Box::pin(client.clone().oneshot(7));
-    assert!(
-        one.block_on(async { futures::poll!(&mut call) })
-            .is_pending()
-    );
+    assert!(one.block_on(async { futures::poll!(&mut call) }).is_pending());
     other.spawn(call);
     drop(other);
     drop(one);
@@ -426,11 +419,7 @@ pub(crate) fn a_runtime_shut_down_with_ten_thousand_in_flight_leaks_nothing<L: P
 ) {
     let (client, script) = client(&subject);
     script.act(Act::Hang);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     for request in 0..10_000 {
         runtime.spawn(client.clone().oneshot(request));
     }

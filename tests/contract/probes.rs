@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use seawall::error::Error;
+use seawall::error::{Carry, Error, Reason};
 use seawall::stale::Answer;
 use tokio::runtime::{Builder, Runtime};
-use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
 use tower::discover::ServiceList;
@@ -19,7 +19,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::inner::{Act, Acting, Err, Fault, NotSend, Readiness, Req, Res, Script, Strict};
-use crate::layers::Subject;
+use crate::layers::{Subject, WhilePending};
 
 /// A service that a layer made of a [`Strict`] or a [`NotSend`].
 pub(crate) trait Client: Service<Req, Response = Res, Error = Err> + Clone {}
@@ -99,14 +99,17 @@ pub(crate) fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subje
         let left = client.clone();
         let mut readied = std::mem::replace(&mut client, left);
         readied.call(4).await.unwrap();
+        assert_eq!(script.calls(), 4);
         // What was pending at first: the instance that waited is the one called.
-        script.readiness(Readiness::Pending);
-        let mut waiting = task::spawn(client.clone().oneshot(5));
-        assert_pending!(waiting.poll());
-        script.readiness(Readiness::Ready);
-        waiting.await.unwrap();
+        if subject.while_pending != WhilePending::AnswersItself {
+            script.readiness(Readiness::Pending);
+            let mut waiting = task::spawn(client.clone().oneshot(5));
+            assert_pending!(waiting.poll());
+            script.readiness(Readiness::Ready);
+            waiting.await.unwrap();
+            assert_eq!(script.calls(), 5);
+        }
     });
-    assert_eq!(script.calls(), 5);
 }
 
 pub(crate) fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subject: Subject<L>) {
@@ -114,22 +117,31 @@ pub(crate) fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subje
     script.readiness(Readiness::Pending);
     let mut caller = task::spawn(());
     let polled = caller.enter(|cx, _| client.poll_ready(cx));
-    if subject.waits_in_call {
-        assert_ready_ok!(polled);
-        run(async {
+    match subject.while_pending {
+        WhilePending::IsPending => {
+            assert_pending!(polled);
+            subject.assert_gauges_are_zero("while it isn't ready");
+            script.readiness(Readiness::Ready);
+            assert!(caller.is_woken());
+            assert_ready_ok!(caller.enter(|cx, _| client.poll_ready(cx)));
+        }
+        WhilePending::WaitsInCall => run(async {
+            assert_ready_ok!(polled);
             let mut call = task::spawn(client.call(7));
             assert_pending!(call.poll());
             assert_eq!(script.calls(), 0, "nothing is sent before it is ready");
             script.readiness(Readiness::Ready);
             assert!(call.is_woken());
             assert_ready_ok!(call.poll());
-        });
-    } else {
-        assert_pending!(polled);
-        subject.assert_gauges_are_zero("while it isn't ready");
-        script.readiness(Readiness::Ready);
-        assert!(caller.is_woken());
-        assert_ready_ok!(caller.enter(|cx, _| client.poll_ready(cx)));
+        }),
+        WhilePending::AnswersItself => {
+            assert_ready_ok!(polled);
+            let mut call = task::spawn(client.call(7));
+            let error = assert_ready_err!(call.poll());
+            let rejected = error.rejected().expect("it had no answer");
+            assert_eq!((rejected.reason, rejected.sent()), (Reason::NotReady, false));
+            assert_eq!(script.calls(), 0);
+        }
     }
 }
 
@@ -139,11 +151,11 @@ pub(crate) fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subj
     run(async {
         let error = match client.ready().await {
             Ok(ready) => {
-                assert!(subject.waits_in_call, "it was not ready");
+                assert_eq!(subject.while_pending, WhilePending::WaitsInCall, "it was not ready");
                 ready.call(7).await.unwrap_err()
             }
             Err(error) => {
-                assert!(!subject.waits_in_call, "it belongs into the call");
+                assert_ne!(subject.while_pending, WhilePending::WaitsInCall, "it belongs there");
                 error
             }
         };
@@ -197,7 +209,8 @@ pub(crate) fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(
             script.readiness(Readiness::Pending);
             let mut call = task::spawn(client.clone().oneshot(7));
             for _ in 0..polls {
-                assert_pending!(call.poll());
+                let answers = subject.while_pending == WhilePending::AnswersItself;
+                assert_eq!(call.poll().is_ready(), answers);
             }
             drop(call);
             assert_nothing_is_owed(&subject, &script, "dropped before it was ready");
@@ -230,7 +243,7 @@ pub(crate) fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Sub
         assert_nothing_is_owed(&subject, &script, "after a panic in call");
 
         // And where the call is made late, in the future.
-        if subject.waits_in_call {
+        if subject.while_pending == WhilePending::WaitsInCall {
             script.readiness(Readiness::Pending);
             let mut call = task::spawn(client.ready().await.unwrap().call(7));
             assert_pending!(call.poll());
@@ -307,7 +320,7 @@ pub(crate) fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
         assert!(both.0 > 0 && both.1 > 0, "{both:?}");
 
         // A balance goes by readiness: an endpoint that isn't ready gets no call.
-        if !subject.waits_in_call {
+        if subject.while_pending == WhilePending::IsPending {
             one_script.readiness(Readiness::Pending);
             let before = one_script.calls();
             for request in 0..100 {

@@ -14,7 +14,9 @@ use seawall::{
 };
 use tower::layer::util::Stack;
 
-use crate::inner::{Err, Req, Res};
+#[cfg(feature = "cache")]
+use crate::inner::Req;
+use crate::inner::{Err, Res};
 
 /// A layer and what the probes must know of it.
 pub(crate) struct Subject<L> {

@@ -22,10 +22,7 @@ use crate::clock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// seawall refused it, or gave it up.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the bare client refuses nothing")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the bare client refuses nothing"))]
     Refused {
         reason: &'static str,
         /// Did it leave for the payment service?
@@ -158,10 +155,7 @@ impl Watch {
     }
 
     /// The circuit came to `state`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the bare client has no circuit")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the bare client has no circuit"))]
     pub(crate) fn circuit_came_to(&self, state: &'static str) {
         self.states().push((clock::now(), state));
     }
@@ -209,10 +203,7 @@ mod tests {
         let watch = Arc::new(Watch::default());
         let first = Inside::enter(&watch);
         drop(Inside::enter(&watch));
-        assert_eq!(
-            (watch.in_flight(), watch.take_peak(), watch.take_peak()),
-            (1, 2, 1)
-        );
+        assert_eq!((watch.in_flight(), watch.take_peak(), watch.take_peak()), (1, 2, 1));
         drop(first);
         assert_eq!((watch.take_peak(), watch.take_peak()), (1, 0));
     }

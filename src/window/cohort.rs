@@ -43,7 +43,7 @@ const COUNT_BITS: u32 = 18;
 const OFFSET_BITS: u32 = 14;
 const COHORT_BITS: u32 = 24;
 const SETTLED: u64 = (1 << COUNT_BITS) - 1;
-/// Cohorts further away than this are ahead of us: the clock went back.
+/// Cohorts with calls in flight that are further away than this are ahead of us: the clock went back.
 const HALF_WAY: u64 = 1 << (COHORT_BITS - 1);
 
 const fn low(x: u64, bits: u32) -> u64 {
@@ -127,11 +127,6 @@ impl Cell {
     /// How many cohorts before `cohort` it is.
     const fn age(self, cohort: u64) -> u64 {
         low(cohort.wrapping_sub(self.0 >> (COUNT_BITS + OFFSET_BITS)), COHORT_BITS)
-    }
-
-    /// Takes no more calls: settled, or as full as it gets (those are judged when they end).
-    const fn is_shut(self, age: u64) -> bool {
-        age == 0 && self.count() >= SETTLED - 1
     }
 
     const fn settled(self) -> Self {
@@ -246,8 +241,12 @@ impl Cohorts {
         loop {
             let age = found.age(cohort);
             let (count, last, left) = match found.tags_behind(cut.tag) {
-                0 if age > HALF_WAY || found.is_shut(age) => return (None, 0),
+                // Settled, or as full as it gets: those are judged when they end.
+                0 if age == 0 && found.count() >= SETTLED - 1 => return (None, 0),
                 0 if age == 0 => (found.count() + 1, found.offset().max(offset), 0),
+                // Nobody runs in it, whatever it was of: it may never have been used.
+                0 if found.running() == 0 => (1, offset, 0),
+                0 if age > HALF_WAY => return (None, 0),
                 0 => (1, offset, found.running()),
                 // Another tag: an older one is overwritten; for a newer one, we came too late.
                 behind if behind < 128 => (1, offset, 0),
@@ -409,6 +408,21 @@ mod tests {
         assert_eq!(cohorts.settle(at(800)), 1);
         assert_eq!(cohorts.end(hung), End::Hung);
         assert_eq!(cohorts.end(hung), End::Hung);
+    }
+
+    #[test]
+    fn calls_are_counted_wherever_the_clock_stands() {
+        for ms in [1, 8, 80, 700, 800, 1_000, 2_000, 5_000, 30_000] {
+            let threshold = Duration::from_millis(ms);
+            for offset in 0..64 {
+                let cohorts = Cohorts::new();
+                cohorts.set_threshold(Some(threshold));
+                let now = Moment::from_nanos((1 << 61) + offset * (1 << 55));
+                start(&cohorts, now);
+                let late = now.plus(threshold + threshold / 8);
+                assert_eq!(cohorts.settle(late), 1, "{ms} ms, {now:?}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub mod error;
 pub mod event;
 pub mod fallback;
 mod guarded;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod key;
 mod live;
 mod local;
@@ -15,6 +17,7 @@ pub mod outcome;
 pub mod ratio;
 mod readied;
 pub mod ready;
+pub mod retry_after;
 pub mod rng;
 pub mod stack;
 pub mod stale;

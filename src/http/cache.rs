@@ -127,7 +127,8 @@ impl<P> CacheRules<P> {
     {
         let says = Directives::parse(headers.get_all(CACHE_CONTROL).iter().map(bytes));
         let one_callers_own = says.private || headers.contains_key(SET_COOKIE);
-        let keeps = !(says.no_store || says.no_cache || says.revalidate)
+        let barred = says.no_store || says.no_cache || says.revalidate;
+        let keeps = !barred
             && (has_principal || !one_callers_own)
             && !headers.contains_key(CONTENT_RANGE)
             && headers.get_all(VARY).iter().all(|v| self.covers_all::<B>(v));

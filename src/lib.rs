@@ -39,6 +39,8 @@ pub mod error;
 pub mod event;
 pub mod fallback;
 pub mod guarded;
+#[cfg(doc)]
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod key;

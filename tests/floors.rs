@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Floor 0.
 const GROUND: &[&str] = &["sync", "clock", "ratio", "rng", "error", "local", "live", "stripe"];
 /// Floor 1.
-const VOCABULARY: &[&str] = &["outcome", "event", "key", "stale", "window", "stats"];
+const VOCABULARY: &[&str] = &["outcome", "event", "key", "stale", "retry_after", "window", "stats"];
 /// What all rooms' middleware shares: floor 1 too, but made of tower's words, and not for engines.
 const SHARED_MIDDLEWARE: [&str; 2] = ["readied", "guarded"];
 /// The roof's folders that see every room.

@@ -117,6 +117,16 @@ impl Part for TimeoutConfig {
     }
 }
 
+#[cfg(feature = "http")]
+impl<R> Part for crate::http::BufferConfig<R> {
+    type Layer = crate::http::BufferLayer<R>;
+    type Handle = ();
+
+    fn assemble(self, _: &Common) -> Result<(Self::Layer, ()), ConfigError> {
+        Ok((crate::http::BufferLayer::new(self)?, ()))
+    }
+}
+
 #[cfg(feature = "cache")]
 pub use cached::CachedPart;
 

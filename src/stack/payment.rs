@@ -144,6 +144,16 @@ impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H> {
         with!(self { ready: Off, fallback, breaker, bulkhead, timeout, buffer })
     }
 
+    /// Which bodies are read inside the call, and up to what length.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn buffer<Reads>(
+        self,
+        config: crate::http::BufferConfig<Reads>,
+    ) -> Payment<F, B, K, T, R, crate::http::BufferConfig<Reads>> {
+        with!(self { buffer: config, fallback, breaker, bulkhead, timeout, ready })
+    }
+
     /// `layer` right around the client.
     #[must_use]
     pub fn innermost<L>(self, layer: L) -> Payment<F, B, K, T, R, Custom<L>> {
@@ -223,7 +233,7 @@ type HttpCache = super::part::CachedPart<
 >;
 
 #[cfg(all(feature = "http", feature = "cache"))]
-type HttpBuffer = Custom<crate::http::BufferLayer>;
+type HttpBuffer = crate::http::BufferConfig;
 
 #[cfg(all(feature = "http", feature = "cache"))]
 impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
@@ -240,7 +250,7 @@ impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
         let name = self.name;
         self.cached(crate::http::cached(name))
             .classify(crate::http::ByStatus::new())
-            .innermost(crate::http::BufferLayer::default())
+            .buffer(crate::http::BufferConfig::new())
     }
 }
 

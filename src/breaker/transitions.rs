@@ -111,7 +111,9 @@ impl Engine {
     /// A rule fired on the ramp: one step down, or open again.
     fn step_back(&self, gate: Gate, why: Why, counts: Counts, now: Moment) -> Option<Transition> {
         let claim = self.gate.claim(gate)?;
-        let Some(step) = gate.step().checked_sub(1) else {
+        // The ramp may have been shortened meanwhile: to a step that there is.
+        let ramp = self.live.ramp();
+        let Some(step) = (0..gate.step()).rev().find(|&step| ramp.share(step).is_some()) else {
             return Some(self.open_again(claim, why, counts, now));
         };
         let next = gate.next(Circuit::Ramping);

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 //! Keeps a service standing when what it calls falls down.
 pub mod breaker;
+pub mod budget;
 pub mod bulkhead;
 pub mod clock;
 pub mod error;
@@ -15,6 +16,8 @@ pub mod outcome;
 pub mod ratio;
 mod readied;
 pub mod ready;
+pub mod request;
+pub mod retry;
 pub mod rng;
 pub mod stack;
 pub mod stale;

@@ -27,6 +27,8 @@ pub enum Room {
     Timeout,
     /// [`ready`](crate::ready)
     Ready,
+    /// [`kill_switch`](crate::kill_switch)
+    KillSwitch,
 }
 
 impl Room {
@@ -38,6 +40,7 @@ impl Room {
             Self::Fallback => "fallback",
             Self::Timeout => "timeout",
             Self::Ready => "ready",
+            Self::KillSwitch => "kill_switch",
         }
     }
 }
@@ -62,6 +65,8 @@ pub enum Reason {
     NotReady,
     /// The time for one attempt, or for the whole call, ran out.
     TimedOut,
+    /// A kill switch is on halt.
+    Halted,
 }
 
 impl Reason {
@@ -73,6 +78,7 @@ impl Reason {
             Self::BulkheadFull => "bulkhead_full",
             Self::NotReady => "not_ready",
             Self::TimedOut => "timed_out",
+            Self::Halted => "halted",
         }
     }
 
@@ -83,6 +89,7 @@ impl Reason {
             Self::BulkheadFull => "too many calls are in flight",
             Self::NotReady => "the service is not ready",
             Self::TimedOut => "the call took too long",
+            Self::Halted => "it is halted",
         }
     }
 }

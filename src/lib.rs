@@ -10,6 +10,7 @@
 //! | [`bulkhead`] | bounds the calls in flight |
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
+//! | [`kill_switch`] | halts, or bypasses, by one flip |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
@@ -44,6 +45,7 @@ pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod key;
+pub mod kill_switch;
 mod live;
 mod local;
 pub mod outcome;

@@ -31,6 +31,8 @@ pub enum Room {
     Timeout,
     /// [`ready`](crate::ready)
     Ready,
+    /// [`kill_switch`](crate::kill_switch)
+    KillSwitch,
 }
 
 impl Room {
@@ -44,6 +46,7 @@ impl Room {
             Self::Retry => "retry",
             Self::Timeout => "timeout",
             Self::Ready => "ready",
+            Self::KillSwitch => "kill_switch",
         }
     }
 }
@@ -74,6 +77,8 @@ pub enum Reason {
     BudgetEmpty,
     /// An attempt was sent and not answered: it may have been carried out.
     InDoubt,
+    /// A kill switch is on halt.
+    Halted,
 }
 
 impl Reason {
@@ -88,6 +93,7 @@ impl Reason {
             Self::DeadlinePassed => "deadline_passed",
             Self::BudgetEmpty => "budget_empty",
             Self::InDoubt => "in_doubt",
+            Self::Halted => "halted",
         }
     }
 
@@ -101,6 +107,7 @@ impl Reason {
             Self::DeadlinePassed => "there is no time left",
             Self::BudgetEmpty => "the retry budget is empty",
             Self::InDoubt => "an attempt may have been carried out",
+            Self::Halted => "it is halted",
         }
     }
 }

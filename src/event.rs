@@ -41,6 +41,23 @@ pub enum Kind {
     /// The share of answers given from the cache reached its alert threshold (`true`), or fell back
     /// below half of it.
     StaleShare(bool),
+    /// A kill switch was flipped.
+    Flipped(Flip),
+    /// A kill switch's source can't be read: which, and why. The switch keeps its position.
+    SourceUnreadable(Box<str>),
+}
+
+/// One flip of a kill switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// The position it left: `run`, `bypass`, `halt`.
+    pub from: &'static str,
+    /// The position it came to.
+    pub to: &'static str,
+    /// Who flipped it.
+    pub actor: Box<str>,
+    /// Why, in the actor's words.
+    pub reason: Box<str>,
 }
 
 /// One step of a circuit, with all that decided it.

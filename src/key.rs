@@ -44,6 +44,12 @@ impl Key {
         value.hash(&mut builder.0);
         builder.finish()
     }
+
+    /// Its bytes, to be a part of another key.
+    #[cfg(feature = "http")]
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_ne_bytes()
+    }
 }
 
 impl fmt::Debug for Key {

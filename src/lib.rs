@@ -1,6 +1,38 @@
+//! Keeps a service standing when what it calls falls down: tower layers for the client side.
+//!
+//! Start with [`stack::payment`], which puts the layers in the order that works; or take the rooms one
+//! by one.
+//!
+//! | room | what it does |
+//! | --- | --- |
+//! | [`stack`] | the layers in their order, with defaults |
+//! | [`breaker`] | stops calling a service that fails, is slow or hangs, and finds out when it is well |
+//! | [`bulkhead`] | bounds the calls in flight |
+//! | [`timeout`] | bounds the time of one attempt |
+//! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
+//! | [`kill_switch`] | halts, or bypasses, by one flip |
+//! | [`ready`] | waits for a client's readiness inside the call |
+//! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
+//!
+//! What they share: how calls end ([`outcome`]), what a refusal says ([`error`]), how stale answers are
+//! marked ([`stale`]), who listens ([`event`]), and time ([`clock`]).
+//!
+//! # Features
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `cache` | the cached fallback and its store |
+//! | `http` | HTTP |
+//! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
+//!
+//! # How the house is laid out
+//! Imports point down: ground (time, ratios, errors), vocabulary (outcomes, events, windows), engines
+//! (synchronous and pure: no tower, no tokio), middleware (the layers), roof (`stack`, `http`). Rooms
+//! don't know each other; what one needs of another passes through the vocabulary, or is wired on the
+//! roof.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-//! Keeps a service standing when what it calls falls down.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
@@ -8,8 +40,13 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod fallback;
-mod guarded;
+pub mod guarded;
+#[cfg(doc)]
+pub mod guide;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod key;
+pub mod kill_switch;
 mod live;
 mod local;
 pub mod outcome;
@@ -18,6 +55,7 @@ mod readied;
 pub mod ready;
 pub mod request;
 pub mod retry;
+pub mod retry_after;
 pub mod rng;
 pub mod stack;
 pub mod stale;
@@ -27,3 +65,8 @@ pub mod timeout;
 mod window;
 
 pub use error::{BoxError, Carry, ConfigError, Error, Rejected};
+
+/// The README's examples, compiled and run.
+#[cfg(all(doctest, feature = "cache", feature = "http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -55,7 +55,7 @@ fn is_test(source: &str, name: &str) -> Result<(), &'static str> {
     }
     let marks = ["#[test]", "#[tokio::test"];
     let marked = |line: &&&str| marks.iter().any(|mark| line.starts_with(mark));
-    if attributes.iter().any(|line| marked(&line)) { Ok(()) } else { Err("it is no test") }
+    if attributes.iter().any(marked) { Ok(()) } else { Err("it is no test") }
 }
 
 fn read(file: &str) -> Option<String> {
@@ -78,7 +78,7 @@ fn wrong(text: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
                     (None, _) => Err("there is no such file"),
                     (Some(source), Some(list)) if claim.file == PROBES => {
                         let listed = list.lines().any(|line| line.trim() == claim.test);
-                        let there = source.contains(&format!("pub fn {}<", claim.test));
+                        let there = source.contains(&format!("pub(crate) fn {}<", claim.test));
                         if listed && there {
                             Ok(())
                         } else {
@@ -119,7 +119,8 @@ fn every_promise_has_the_test_that_it_names() {
 fn every_probe_is_in_the_list_that_runs_it() {
     let list = read(PROBES_LIST).unwrap();
     for line in read(PROBES).unwrap().lines() {
-        let Some((name, _)) = line.strip_prefix("pub fn ").and_then(|l| l.split_once('<')) else {
+        let Some((name, _)) = line.strip_prefix("pub(crate) fn ").and_then(|l| l.split_once('<'))
+        else {
             continue;
         };
         assert!(list.lines().any(|line| line.trim() == name), "{name} is not in {PROBES_LIST}");
@@ -135,7 +136,7 @@ fn a_claim_without_its_test_is_found() {
                  {}\n#[tokio::test(start_paused = true)]\n// Why.\nasync fn runs_in_time() {}\n\
                  fn runs_longer() {}"
             }
-            PROBES => "pub fn probe<L>() {}\npub fn unlisted<L>() {}",
+            PROBES => "pub(crate) fn probe<L>() {}\npub(crate) fn unlisted<L>() {}",
             PROBES_LIST => "    probe\n    ghost\n",
             _ => return None,
         };

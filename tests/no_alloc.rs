@@ -13,6 +13,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
 use seawall::error::{Error, Reason};
 use seawall::ready::ReadyInCallLayer;
@@ -91,9 +92,9 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 /// Readies, calls and polls once: a whole call, if it is done then; the future is dropped.
 #[track_caller]
-fn call_once<S>(client: &mut S) -> Poll<Outcome>
+fn call_once<S>(client: &mut S) -> Poll<Result<S::Response, Error<Failed>>>
 where
-    S: Service<u32, Response = u32, Error = Error<Failed>>,
+    S: Service<u32, Error = Error<Failed>>,
 {
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(matches!(client.poll_ready(cx), Poll::Ready(Ok(()))));
@@ -183,10 +184,55 @@ fn ready_in_call_over_a_ready_inner_allocates_nothing() {
 }
 
 #[test]
+fn a_breaker_allocates_nothing() {
+    let second = Duration::from_secs(1);
+    let count = CircuitBreakerConfig::new("payments");
+    let time = count.clone().time_window(10 * second).slow_calls(second, 0.5);
+    for config in [count, time] {
+        let layer = CircuitBreakerLayer::new(config.min_calls(100)).unwrap();
+        let mut client = layer.layer(answers!(ready(Outcome::Ok(7))));
+        allocates_nothing(|| assert_answered(call_once(&mut client)));
+        let mut client = layer.layer(answers!(pending::<Outcome>()));
+        allocates_nothing(|| assert!(call_once(&mut client).is_pending()));
+    }
+}
+
+#[test]
+fn a_breaker_that_opens_and_refuses_allocates_nothing() {
+    let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
+    let mut client = layer.layer(answers!(ready(Outcome::Err(Failed.into()))));
+    let fails = |polled| assert_eq!(polled, Poll::Ready(Err::<u32, _>(Error::Inner(Failed))));
+    fails(call_once(&mut client));
+    let opens = allocations(|| (1..10).for_each(|_| fails(call_once(&mut client))));
+    assert_eq!(opens, 0);
+    allocates_nothing(|| assert_refused(call_once(&mut client), Reason::CircuitOpen));
+}
+
+#[cfg(feature = "cache")]
+#[test]
+fn a_stale_answer_allocates_nothing() {
+    use seawall::fallback::{CachedConfig, FallbackLayer};
+    use seawall::key::Key;
+    use seawall::stale::Answer;
+
+    let config = CachedConfig::new("payments", |id: &u32| Some(Key::of(id)));
+    let layer = FallbackLayer::cached(config).unwrap();
+    let mut well = layer.layer(answers!(ready(Ok::<_, Error<Failed>>(Answer::fresh(7)))));
+    allocates_nothing(|| {
+        assert!(matches!(call_once(&mut well), Poll::Ready(Ok(a)) if !a.is_stale()))
+    });
+    let mut sick = layer.layer(answers!(ready(Err::<Answer<i32>, Error<Failed>>(Failed.into()))));
+    allocates_nothing(|| {
+        assert!(matches!(call_once(&mut sick), Poll::Ready(Ok(a)) if a.is_stale()))
+    });
+}
+
+#[test]
 fn the_layers_together_allocate_nothing() {
     let bulkhead = BulkheadLayer::new(BulkheadConfig::new("payments")).unwrap();
     let timeout = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();
     let inner = ReadyInCallLayer::new().layer(answers!(ready(Outcome::Ok(7))));
-    let mut client = bulkhead.layer(timeout.layer(inner));
+    let breaker = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
+    let mut client = breaker.layer(bulkhead.layer(timeout.layer(inner)));
     allocates_nothing(|| assert_answered(call_once(&mut client)));
 }

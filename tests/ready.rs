@@ -13,7 +13,9 @@ use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock::{self, Mock, Spawn};
 
-fn ready_in_call() -> (Spawn<ReadyInCall<Mock<u32, u32>>>, mock::Handle<u32, u32>) {
+type Client = ReadyInCall<Mock<u32, u32>>;
+
+fn ready_in_call() -> (Spawn<Client>, mock::Handle<u32, u32>) {
     mock::spawn_layer(ReadyInCallLayer::new())
 }
 

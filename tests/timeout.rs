@@ -18,6 +18,8 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock::{self, Mock, Spawn};
 
+type Client = Timeout<Mock<u32, u32>>;
+
 const LIMIT: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
@@ -26,7 +28,7 @@ fn layer(limit: Duration) -> TimeoutLayer {
 }
 
 /// A timeout of one second over a mock that is ready for any number of calls.
-fn timeout() -> (Spawn<Timeout<Mock<u32, u32>>>, mock::Handle<u32, u32>, TimeoutHandle) {
+fn timeout() -> (Spawn<Client>, mock::Handle<u32, u32>, TimeoutHandle) {
     let layer = layer(LIMIT);
     let (service, mut inner) = mock::spawn_layer(layer.clone());
     inner.allow(1_000);

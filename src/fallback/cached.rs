@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::cached_config::{CachedConfig, CachedSettings};
-use super::keep::{Keep, Kept};
+use super::keep::{Keep, Verdict};
 use super::plan::{Failed, Plan};
 use super::recent::{Look, Recent};
 use super::share::Share;
@@ -48,9 +48,17 @@ const MAX_STALE: usize = 0;
 const REFRESH_AGE: usize = 1;
 const STALE_ALERT: usize = 2;
 
-/// What a cached fallback takes from a request; nothing for one that is no declared read.
+/// What a cached fallback takes from a request.
 #[derive(Debug)]
-pub struct Asking<A>(Option<Asked<A>>);
+pub struct Asking<A>(What<A>);
+
+#[derive(Debug)]
+enum What<A> {
+    /// A declared read.
+    Read(Asked<A>),
+    /// No read; if it succeeds, the read of this key is out of date.
+    Write(Option<Key>),
+}
 
 #[derive(Debug)]
 struct Asked<A> {
@@ -96,13 +104,15 @@ where
 
     #[inline]
     fn context(&self, request: &Req) -> Self::Context {
-        let asked = self.rules.key(request).map(|(key, asked)| Asked { key, asked, began: None });
-        Asking(asked)
+        Asking(match self.rules.key(request) {
+            Some((key, asked)) => What::Read(Asked { key, asked, began: None }),
+            None => What::Write(self.rules.outdates(request)),
+        })
     }
 
     #[inline]
     fn pending(&self, context: &mut Self::Context) {
-        if let Some(asked) = &mut context.0 {
+        if let What::Read(asked) = &mut context.0 {
             // A response is as old as its request, at most: so the age is never told too young.
             asked.began.get_or_insert_with(|| self.core.clock.now());
         }
@@ -110,11 +120,19 @@ where
 
     #[inline]
     fn good(&self, context: Self::Context, response: &Res) {
-        let Some(Asked { key, asked, began }) = context.0 else {
-            return;
+        let Asked { key, asked, began } = match context.0 {
+            What::Read(asked) => asked,
+            What::Write(outdated) => {
+                if let Some(key) = outdated {
+                    self.core.forget(&key);
+                }
+                return;
+            }
         };
         let began = began.unwrap_or_else(|| self.core.clock.now());
-        if self.core.is_due(&key, began) {
+        if self.rules.revokes(response) {
+            self.core.forget(&key);
+        } else if self.core.is_due(&key, began) {
             self.core.refresh(key, began, self.rules.keep(&asked, response));
         }
         if let Some(alert) = self.core.share.fresh(|| self.core.stale_alert()) {
@@ -123,7 +141,9 @@ where
     }
 
     fn answer(&self, context: Self::Context, failed: &Failed<'_, Res, E>) -> Option<Res> {
-        let Asked { key, asked, .. } = context.0?;
+        let What::Read(Asked { key, asked, .. }) = context.0 else {
+            return None;
+        };
         let now = self.core.clock.now();
         let Some((entry, age)) = self.core.find(&key, now) else {
             self.core.share.missed();
@@ -167,10 +187,14 @@ impl<T> Core<T> {
         began.since(entry.began) >= refresh_age
     }
 
-    fn refresh(&self, key: Key, began: Moment, kept: Option<Kept<T>>) {
-        let Some(kept) = kept else {
-            self.store.remove(&key);
-            return;
+    fn refresh(&self, key: Key, began: Moment, verdict: Verdict<T>) {
+        let kept = match verdict {
+            Verdict::Keep(kept) => kept,
+            Verdict::Leave => return,
+            Verdict::Forget => {
+                self.forget(&key);
+                return;
+            }
         };
         let entry = Entry {
             value: kept.value,
@@ -182,6 +206,17 @@ impl<T> Core<T> {
         let count = if self.store.put(key, entry) { &self.written } else { &self.too_large };
         // Relaxed: a counter nothing hangs on.
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Drops what is kept under `key`, so that the next good call keeps anew.
+    pub(super) fn forget(&self, key: &Key) -> bool {
+        // A look first: most keys aren't there, and a look doesn't keep other readers out.
+        let removed = self.store.peek(key).is_some() && self.store.remove(key);
+        if removed {
+            // After the store: whoever refreshes in between may be put off, never forgotten.
+            self.recent.forget(Digest::of(key));
+        }
+        removed
     }
 
     /// What is kept under `key`, if it is young enough, and its age.

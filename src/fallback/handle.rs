@@ -8,8 +8,8 @@ use crate::sync::Ordering;
 
 #[cfg(feature = "cache")]
 use {
-    super::cached::Core, super::cached_config::CachedSettings, super::store::Digest,
-    crate::error::ConfigError, crate::event::Kind, crate::key::Key, crate::ratio::Ratio,
+    super::cached::Core, super::cached_config::CachedSettings, crate::error::ConfigError,
+    crate::event::Kind, crate::key::Key, crate::ratio::Ratio,
 };
 
 /// Tells how often a fallback answered. Clones reach the same one.
@@ -156,10 +156,7 @@ impl<T> CachedHandle<T> {
 
     /// Drops what is kept under `key`, for instance because it was just changed; was there any?
     pub fn remove(&self, key: Key) -> bool {
-        // The store first: a call that refreshes in between then finds the word still taken.
-        let removed = self.core.store.remove(&key);
-        self.core.recent.forget(Digest::of(&key));
-        removed
+        self.core.forget(&key)
     }
 
     /// Drops everything.

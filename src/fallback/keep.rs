@@ -22,14 +22,37 @@ pub trait Keep<Req, Res> {
     /// the other's response: whoever asks belongs into it.
     fn key(&self, request: &Req) -> Option<(Key, Self::Asked)>;
 
-    /// What to keep of a good response; `None` if it may not be kept, which also drops what was
-    /// kept before under that key.
+    /// What to keep of a good response.
     ///
     /// Called only when it is time to refresh.
-    fn keep(&self, asked: &Self::Asked, response: &Res) -> Option<Kept<Self::Kept>>;
+    fn keep(&self, asked: &Self::Asked, response: &Res) -> Verdict<Self::Kept>;
 
     /// A response from what was kept, marked.
     fn give(&self, asked: Self::Asked, kept: &Self::Kept, staleness: Staleness) -> Res;
+
+    /// Does this good response take back what was kept before (gone, no longer allowed)?
+    ///
+    /// Called for every good response to a declared read: be quick. Default: none does.
+    fn revokes(&self, _response: &Res) -> bool {
+        false
+    }
+
+    /// For a request without a key: the key of the read that is out of date once it succeeds, such
+    /// as the `GET` of what a `PUT` changes. Default: none.
+    fn outdates(&self, _request: &Req) -> Option<Key> {
+        None
+    }
+}
+
+/// What becomes of a good response.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<T> {
+    /// It is kept, in place of what was kept before.
+    Keep(Kept<T>),
+    /// It isn't kept; what was kept before stays.
+    Leave,
+    /// It isn't kept, and what was kept before is dropped.
+    Forget,
 }
 
 /// A response in the form in which it is kept, and its terms.
@@ -126,8 +149,8 @@ where
         Some(((self.key)(request)?, ()))
     }
 
-    fn keep(&self, (): &(), response: &Res) -> Option<Kept<Res>> {
-        Some(Kept::new(response.clone(), self.weigh.weigh(response)))
+    fn keep(&self, (): &(), response: &Res) -> Verdict<Res> {
+        Verdict::Keep(Kept::new(response.clone(), self.weigh.weigh(response)))
     }
 
     #[inline]

@@ -83,12 +83,13 @@ impl<K, T, C> CachedLayer<K, T, C> {
     /// let cache = cached.cache();
     /// let mut up = true;
     /// let mut quotes = ServiceBuilder::new().layer(cached).service(service_fn(move |id: u64| {
-    ///     let answer = if up { Ok(Answer::fresh(id * 100)) } else { Err("down".into()) };
+    ///     let answer: Result<_, BoxError> =
+    ///         if up { Ok(Answer::fresh(id * 100)) } else { Err("down".into()) };
     ///     up = false;
-    ///     async move { answer as Result<_, BoxError> }
+    ///     async move { answer }
     /// }));
     ///
-    /// let fresh = quotes.ready().await?.call(7).await?;
+    /// let fresh = quotes.ready().await?.call(7_u64).await?;
     /// let stale = quotes.ready().await?.call(7).await?;
     /// assert_eq!((fresh.value, fresh.is_stale()), (700, false));
     /// assert_eq!((stale.value, stale.is_stale()), (700, true));

@@ -94,7 +94,7 @@ pub use function::{Function, NoContext, function, function_with};
 pub use handle::{CachedHandle, CachedSnapshot};
 pub use handle::{FallbackHandle, Snapshot};
 #[cfg(feature = "cache")]
-pub use keep::{ByKey, Keep, Kept, SizeOf, Weigh};
+pub use keep::{ByKey, Keep, Kept, SizeOf, Verdict, Weigh};
 #[cfg(feature = "cache")]
 pub use layer::CachedLayer;
 pub use layer::FallbackLayer;

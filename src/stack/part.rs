@@ -9,6 +9,7 @@ use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer};
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::event::Observers;
+use crate::kill_switch::{KillSwitch, KillSwitchLayer};
 use crate::outcome::ByResult;
 use crate::timeout::{TimeoutConfig, TimeoutHandle, TimeoutLayer};
 
@@ -91,6 +92,15 @@ impl<C> Part for Breaker<C> {
     }
 }
 
+impl Part for KillSwitch {
+    type Layer = KillSwitchLayer;
+    type Handle = KillSwitch;
+
+    fn assemble(self, _: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        Ok((KillSwitchLayer::new(&self), self))
+    }
+}
+
 impl Part for BulkheadConfig {
     type Layer = BulkheadLayer;
     type Handle = BulkheadHandle;
@@ -114,6 +124,16 @@ impl Part for TimeoutConfig {
 
     fn limit(&self) -> Option<Duration> {
         Some(TimeoutConfig::limit_set(self))
+    }
+}
+
+#[cfg(feature = "http")]
+impl<R> Part for crate::http::BufferConfig<R> {
+    type Layer = crate::http::BufferLayer<R>;
+    type Handle = ();
+
+    fn assemble(self, _: &Common) -> Result<(Self::Layer, ()), ConfigError> {
+        Ok((crate::http::BufferLayer::new(self)?, ()))
     }
 }
 

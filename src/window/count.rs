@@ -139,6 +139,10 @@ impl Ring {
     }
 
     /// The ring after one more `entry`, with `oldest` leaving if it is full.
+    ///
+    /// A writer that fell behind may have read `oldest` from a later lap: then it counts out what
+    /// this ring never held, and the sums wrap. That ring is never seen: the word has moved on
+    /// before the cell was filled anew, so the swap fails.
     const fn with(self, entry: Entry, oldest: Entry, layout: Layout) -> Self {
         let (out_failed, out_slow) =
             if self.full { (oldest.failed as u64, oldest.slow as u64) } else { (0, 0) };
@@ -147,8 +151,8 @@ impl Ring {
             generation: self.generation,
             lap: (self.lap + came_round as u64) & ((1 << layout.lap_bits) - 1),
             head: if came_round { 0 } else { self.head + 1 },
-            slow: self.slow + entry.slow as u64 - out_slow,
-            failures: self.failures + entry.failed as u64 - out_failed,
+            slow: (self.slow + entry.slow as u64).wrapping_sub(out_slow),
+            failures: (self.failures + entry.failed as u64).wrapping_sub(out_failed),
             full: self.full || came_round,
             newest: entry,
         }
@@ -297,6 +301,15 @@ mod tests {
             assert_eq!(window.record(entry, 0).unwrap().failures, failures);
         }
         assert_eq!(window.counts(), Counts { total: 3, failures: 0, slow: 0 });
+    }
+
+    #[test]
+    fn an_outcome_of_a_later_lap_does_not_panic_a_writer_that_fell_behind() {
+        let layout = Layout::new(4);
+        let full = Ring { full: true, ..Ring::empty(0) };
+        let both = Entry { failed: true, slow: true };
+        // Read too late; the swap of what comes of it fails.
+        let _never_seen = layout.pack(full.with(OK, both, layout));
     }
 
     #[test]

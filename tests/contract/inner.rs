@@ -13,14 +13,14 @@ use seawall::stale::Answer;
 use tower::Service;
 
 /// Hashable, for layers that make keys of it.
-pub type Req = u32;
+pub(crate) type Req = u32;
 /// Can be marked stale, for layers that cache it.
-pub type Res = Answer<u32>;
-pub type Err = Error<Fault>;
+pub(crate) type Res = Answer<u32>;
+pub(crate) type Err = Error<Fault>;
 
 /// The inner service's own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault;
+pub(crate) struct Fault;
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl std::error::Error for Fault {}
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Act {
+pub(crate) enum Act {
     /// Answers with the request, once it was pending so many times.
     Answer(u32),
     /// Fails so.
@@ -46,7 +46,7 @@ pub enum Act {
 
 /// What `poll_ready` says.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Readiness {
+pub(crate) enum Readiness {
     #[default]
     Ready,
     Pending,
@@ -55,7 +55,7 @@ pub enum Readiness {
 
 /// Tells a [`Strict`] and all its clones what to do, and counts.
 #[derive(Debug, Default)]
-pub struct Script {
+pub(crate) struct Script {
     readiness: Mutex<(Readiness, Vec<Waker>)>,
     act: Mutex<Act>,
     calls: AtomicU32,
@@ -63,36 +63,36 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn readiness(&self, readiness: Readiness) {
+    pub(crate) fn readiness(&self, readiness: Readiness) {
         let mut state = self.readiness.lock().unwrap();
         state.0 = readiness;
         state.1.drain(..).for_each(Waker::wake);
     }
 
-    pub fn act(&self, act: Act) {
+    pub(crate) fn act(&self, act: Act) {
         *self.act.lock().unwrap() = act;
     }
 
     /// Calls made so far.
-    pub fn calls(&self) -> u32 {
+    pub(crate) fn calls(&self) -> u32 {
         self.calls.load(SeqCst)
     }
 
     /// Futures that were made and not yet dropped.
-    pub fn live(&self) -> u32 {
+    pub(crate) fn live(&self) -> u32 {
         self.live.load(SeqCst)
     }
 }
 
 /// Panics unless *this* value was readied since its last call; a clone starts unready.
 #[derive(Debug)]
-pub struct Strict {
+pub(crate) struct Strict {
     script: Arc<Script>,
     ready: bool,
 }
 
 impl Strict {
-    pub fn new() -> (Self, Arc<Script>) {
+    pub(crate) fn new() -> (Self, Arc<Script>) {
         let script = Arc::<Script>::default();
         script.act(Act::Answer(0));
         let strict = Self { script: Arc::clone(&script), ready: false };
@@ -141,7 +141,7 @@ impl Service<Req> for Strict {
 
 /// The future of a [`Strict`].
 #[derive(Debug)]
-pub struct Acting {
+pub(crate) struct Acting {
     script: Arc<Script>,
     act: Act,
     request: Req,
@@ -175,7 +175,7 @@ impl Drop for Acting {
 
 /// A service that can't leave its thread: it and its futures hold an `Rc`.
 #[derive(Clone, Debug, Default)]
-pub struct NotSend(pub Rc<Cell<u32>>);
+pub(crate) struct NotSend(pub(crate) Rc<Cell<u32>>);
 
 impl Service<Req> for NotSend {
     type Response = Res;

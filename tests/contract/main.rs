@@ -14,8 +14,8 @@ macro_rules! ask {
     (layers: $layers:tt probes: $probes:tt) => {
         ask!(@each $layers $probes);
     };
-    (@each { $($layer:ident)* } $probes:tt) => {
-        $(mod $layer { ask!(@layer $layer $probes); })*
+    (@each { $($(#[$only:meta])? $layer:ident)* } $probes:tt) => {
+        $($(#[$only])? mod $layer { ask!(@layer $layer $probes); })*
     };
     (@layer $layer:ident { $($probe:ident)* }) => {
         $(
@@ -29,10 +29,16 @@ macro_rules! ask {
 
 ask! {
     layers: {
+        breaker
+        timed_breaker
         bulkhead
-        timeout
+        kill_switch
+        #[cfg(feature = "cache")]
+        cached
+        fallback
         ready_in_call
         stacked
+        timeout
     }
     probes: {
         passes_answers_and_errors_through

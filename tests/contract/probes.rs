@@ -3,15 +3,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use seawall::error::Error;
+use seawall::error::{Carry, Error, Reason};
 use seawall::stale::Answer;
 use tokio::runtime::{Builder, Runtime};
-use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
 use tower::discover::ServiceList;
@@ -20,14 +19,14 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::inner::{Act, Acting, Err, Fault, NotSend, Readiness, Req, Res, Script, Strict};
-use crate::layers::Subject;
+use crate::layers::{Subject, WhilePending};
 
 /// A service that a layer made of a [`Strict`] or a [`NotSend`].
-pub trait Client: Service<Req, Response = Res, Error = Err> + Clone {}
+pub(crate) trait Client: Service<Req, Response = Res, Error = Err> + Clone {}
 impl<C: Service<Req, Response = Res, Error = Err> + Clone> Client for C {}
 
 /// A layer that can be probed.
-pub trait Probed: Layer<Strict, Service = Self::Made> {
+pub(crate) trait Probed: Layer<Strict, Service = Self::Made> {
     type Made: Client<Future = Self::Call> + Send + Sync + 'static;
     type Call: Future<Output = Result<Res, Err>> + Send + 'static;
 }
@@ -68,7 +67,7 @@ async fn assert_still_works(client: &impl Client, script: &Script) {
     assert_eq!(answer, Ok(Answer::fresh(7)));
 }
 
-pub fn passes_answers_and_errors_through<L: Probed>(subject: Subject<L>) {
+pub(crate) fn passes_answers_and_errors_through<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         for pending in 0..3 {
@@ -84,7 +83,7 @@ pub fn passes_answers_and_errors_through<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "after answers and errors");
 }
 
-pub fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subject<L>) {
+pub(crate) fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         // Asked twice, called once.
@@ -100,51 +99,63 @@ pub fn calls_only_the_instance_that_was_readied<L: Probed>(subject: Subject<L>) 
         let left = client.clone();
         let mut readied = std::mem::replace(&mut client, left);
         readied.call(4).await.unwrap();
+        assert_eq!(script.calls(), 4);
         // What was pending at first: the instance that waited is the one called.
-        script.readiness(Readiness::Pending);
-        let mut waiting = task::spawn(client.clone().oneshot(5));
-        assert_pending!(waiting.poll());
-        script.readiness(Readiness::Ready);
-        waiting.await.unwrap();
+        if subject.while_pending != WhilePending::AnswersItself {
+            script.readiness(Readiness::Pending);
+            let mut waiting = task::spawn(client.clone().oneshot(5));
+            assert_pending!(waiting.poll());
+            script.readiness(Readiness::Ready);
+            waiting.await.unwrap();
+            assert_eq!(script.calls(), 5);
+        }
     });
-    assert_eq!(script.calls(), 5);
 }
 
-pub fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subject: Subject<L>) {
+pub(crate) fn readiness_is_the_inners_or_waited_for_in_the_call<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     script.readiness(Readiness::Pending);
     let mut caller = task::spawn(());
     let polled = caller.enter(|cx, _| client.poll_ready(cx));
-    if subject.waits_in_call {
-        assert_ready_ok!(polled);
-        run(async {
+    match subject.while_pending {
+        WhilePending::IsPending => {
+            assert_pending!(polled);
+            subject.assert_gauges_are_zero("while it isn't ready");
+            script.readiness(Readiness::Ready);
+            assert!(caller.is_woken());
+            assert_ready_ok!(caller.enter(|cx, _| client.poll_ready(cx)));
+        }
+        WhilePending::WaitsInCall => run(async {
+            assert_ready_ok!(polled);
             let mut call = task::spawn(client.call(7));
             assert_pending!(call.poll());
             assert_eq!(script.calls(), 0, "nothing is sent before it is ready");
             script.readiness(Readiness::Ready);
             assert!(call.is_woken());
             assert_ready_ok!(call.poll());
-        });
-    } else {
-        assert_pending!(polled);
-        subject.assert_gauges_are_zero("while it isn't ready");
-        script.readiness(Readiness::Ready);
-        assert!(caller.is_woken());
-        assert_ready_ok!(caller.enter(|cx, _| client.poll_ready(cx)));
+        }),
+        WhilePending::AnswersItself => {
+            assert_ready_ok!(polled);
+            let mut call = task::spawn(client.call(7));
+            let error = assert_ready_err!(call.poll());
+            let rejected = error.rejected().expect("it had no answer");
+            assert_eq!((rejected.reason, rejected.sent()), (Reason::NotReady, false));
+            assert_eq!(script.calls(), 0);
+        }
     }
 }
 
-pub fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subject<L>) {
+pub(crate) fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     script.readiness(Readiness::Error);
     run(async {
         let error = match client.ready().await {
             Ok(ready) => {
-                assert!(subject.waits_in_call, "it was not ready");
+                assert_eq!(subject.while_pending, WhilePending::WaitsInCall, "it was not ready");
                 ready.call(7).await.unwrap_err()
             }
             Err(error) => {
-                assert!(!subject.waits_in_call, "it belongs into the call");
+                assert_ne!(subject.while_pending, WhilePending::WaitsInCall, "it belongs there");
                 error
             }
         };
@@ -156,7 +167,9 @@ pub fn an_error_of_poll_ready_reaches_the_caller<L: Probed>(subject: Subject<L>)
     run(assert_still_works(&client, &script));
 }
 
-pub fn readied_clones_hold_nothing_and_may_be_dropped_uncalled<L: Probed>(subject: Subject<L>) {
+pub(crate) fn readied_clones_hold_nothing_and_may_be_dropped_uncalled<L: Probed>(
+    subject: Subject<L>,
+) {
     let (client, script) = client(&subject);
     run(async {
         let mut readied = Vec::new();
@@ -173,7 +186,9 @@ pub fn readied_clones_hold_nothing_and_may_be_dropped_uncalled<L: Probed>(subjec
     assert_nothing_is_owed(&subject, &script, "after all");
 }
 
-pub fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
+pub(crate) fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(
+    subject: Subject<L>,
+) {
     const PENDING: u32 = 3;
     let (mut client, script) = client(&subject);
     run(async {
@@ -194,7 +209,8 @@ pub fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(subject:
             script.readiness(Readiness::Pending);
             let mut call = task::spawn(client.clone().oneshot(7));
             for _ in 0..polls {
-                assert_pending!(call.poll());
+                let answers = subject.while_pending == WhilePending::AnswersItself;
+                assert_eq!(call.poll().is_ready(), answers);
             }
             drop(call);
             assert_nothing_is_owed(&subject, &script, "dropped before it was ready");
@@ -204,7 +220,7 @@ pub fn dropped_at_any_await_point_leaves_every_gauge_at_zero<L: Probed>(subject:
     });
 }
 
-pub fn an_ended_call_owes_nothing_while_its_future_is_kept<L: Probed>(subject: Subject<L>) {
+pub(crate) fn an_ended_call_owes_nothing_while_its_future_is_kept<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         for act in [Act::Answer(1), Act::Fail(1)] {
@@ -217,7 +233,7 @@ pub fn an_ended_call_owes_nothing_while_its_future_is_kept<L: Probed>(subject: S
     });
 }
 
-pub fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
+pub(crate) fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         script.act(Act::PanicInCall);
@@ -227,7 +243,7 @@ pub fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>
         assert_nothing_is_owed(&subject, &script, "after a panic in call");
 
         // And where the call is made late, in the future.
-        if subject.waits_in_call {
+        if subject.while_pending == WhilePending::WaitsInCall {
             script.readiness(Readiness::Pending);
             let mut call = task::spawn(client.ready().await.unwrap().call(7));
             assert_pending!(call.poll());
@@ -240,7 +256,7 @@ pub fn a_panic_in_call_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>
     });
 }
 
-pub fn a_panic_in_poll_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
+pub(crate) fn a_panic_in_poll_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     run(async {
         for polls in 0..3 {
@@ -262,7 +278,7 @@ pub fn a_panic_in_poll_leaves_every_gauge_at_zero<L: Probed>(subject: Subject<L>
     });
 }
 
-pub fn works_with_a_clone_for_each_request<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_with_a_clone_for_each_request<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     script.act(Act::Answer(2));
     let calls = (0..100).map(|request| client.clone().oneshot(request));
@@ -273,7 +289,7 @@ pub fn works_with_a_clone_for_each_request<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "after a hundred clones");
 }
 
-pub fn works_under_a_buffer<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_under_a_buffer<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     script.act(Act::Answer(2));
     run(async {
@@ -291,7 +307,7 @@ pub fn works_under_a_buffer<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "under a buffer");
 }
 
-pub fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
     let ((one, one_script), (other, other_script)) = (client(&subject), client(&subject));
     run(async {
         let endpoints = vec![Constant::new(one, 1), Constant::new(other, 1)];
@@ -304,7 +320,7 @@ pub fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
         assert!(both.0 > 0 && both.1 > 0, "{both:?}");
 
         // A balance goes by readiness: an endpoint that isn't ready gets no call.
-        if !subject.waits_in_call {
+        if subject.while_pending == WhilePending::IsPending {
             one_script.readiness(Readiness::Pending);
             let before = one_script.calls();
             for request in 0..100 {
@@ -318,7 +334,7 @@ pub fn works_under_a_balance<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &other_script, "under a balance");
 }
 
-pub fn works_boxed_as_a_clone_sync_service<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_boxed_as_a_clone_sync_service<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     let boxed = BoxCloneSyncService::new(client);
     script.act(Act::Answer(2));
@@ -330,7 +346,7 @@ pub fn works_boxed_as_a_clone_sync_service<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "boxed");
 }
 
-pub fn serves_an_inner_that_is_not_send<L>(subject: Subject<L>)
+pub(crate) fn serves_an_inner_that_is_not_send<L>(subject: Subject<L>)
 where
     L: Layer<NotSend>,
     L::Service: Client,
@@ -348,7 +364,7 @@ where
 }
 
 /// Checked by the compiler: these bounds are the test.
-pub fn is_send_and_sync_when_its_inner_is<L>(_: Subject<L>)
+pub(crate) fn is_send_and_sync_when_its_inner_is<L>(_: Subject<L>)
 where
     L: Layer<Strict> + Clone + Send + Sync + 'static,
     L::Service: Service<Req> + Send + Sync + 'static,
@@ -356,7 +372,7 @@ where
 {
 }
 
-pub fn is_small<L: Probed>(subject: Subject<L>) {
+pub(crate) fn is_small<L: Probed>(subject: Subject<L>) {
     let service = size_of::<L::Made>() - size_of::<Strict>();
     assert!(service <= 16 * subject.depth, "service: {service} bytes");
     let future = size_of::<L::Call>() - size_of::<Acting>();
@@ -364,7 +380,7 @@ pub fn is_small<L: Probed>(subject: Subject<L>) {
     assert!(own <= 64 * subject.depth, "future: {own} bytes");
 }
 
-pub fn works_without_a_runtime<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_without_a_runtime<L: Probed>(subject: Subject<L>) {
     let (mut client, script) = client(&subject);
     let mut ask = |request| {
         let ready = client.ready().now_or_never().expect("ready").unwrap();
@@ -384,7 +400,7 @@ pub fn works_without_a_runtime<L: Probed>(subject: Subject<L>) {
     assert_nothing_is_owed(&subject, &script, "without a runtime");
 }
 
-pub fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
+pub(crate) fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
     let (client, script) = client(&subject);
     script.act(Act::Answer(1));
     std::thread::scope(|scope| {
@@ -403,18 +419,15 @@ pub fn works_on_two_runtimes_at_once<L: Probed>(subject: Subject<L>) {
     // A call that was begun on one and is ended by the end of the other.
     script.act(Act::Hang);
     let (one, other) = (runtime(), runtime());
-    let call = one.block_on(async {
-        let mut call = Box::pin(client.clone().oneshot(7));
-        assert!(matches!(futures::poll!(&mut call), Poll::Pending));
-        call
-    });
+    let mut call = Box::pin(client.clone().oneshot(7));
+    assert!(one.block_on(async { futures::poll!(&mut call) }).is_pending());
     other.spawn(call);
     drop(other);
     drop(one);
     assert_nothing_is_owed(&subject, &script, "after both runtimes");
 }
 
-pub fn a_runtime_shut_down_with_ten_thousand_in_flight_leaks_nothing<L: Probed>(
+pub(crate) fn a_runtime_shut_down_with_ten_thousand_in_flight_leaks_nothing<L: Probed>(
     subject: Subject<L>,
 ) {
     let (client, script) = client(&subject);

@@ -20,15 +20,11 @@ impl Args {
         let mut given = BTreeMap::new();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
-            let name = word
-                .strip_prefix("--")
-                .ok_or_else(|| format!("unexpected `{word}`"))?;
+            let name = word.strip_prefix("--").ok_or_else(|| format!("unexpected `{word}`"))?;
             if FLAGS.contains(&name) {
                 given.insert(name.to_owned(), String::new());
             } else if VALUES.contains(&name) {
-                let value = words
-                    .next()
-                    .ok_or_else(|| format!("`{word}` needs a value"))?;
+                let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
                 given.insert(name.to_owned(), value);
             } else {
                 return Err(format!("unknown option `{word}`").into());
@@ -51,9 +47,9 @@ impl Args {
     pub fn number(&self, name: &str, default: u64) -> Result<u64, Failure> {
         match self.value(name) {
             None => Ok(default),
-            Some(value) => value
-                .parse()
-                .map_err(|_| format!("`--{name} {value}`: a number").into()),
+            Some(value) => {
+                value.parse().map_err(|_| format!("`--{name} {value}`: a number").into())
+            }
         }
     }
 
@@ -84,11 +80,6 @@ mod tests {
         for line in ["--fast", "quick", "--json", "--quick --cases bare"] {
             assert!(read(line).is_err(), "{line}");
         }
-        assert!(
-            read("--clients many")
-                .expect("known")
-                .number("clients", 1)
-                .is_err()
-        );
+        assert!(read("--clients many").expect("known").number("clients", 1).is_err());
     }
 }

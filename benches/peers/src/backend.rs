@@ -86,11 +86,7 @@ impl Future for Reply {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Request { key, ask } = self.request;
         match ask {
-            Ask::Answer => Poll::Ready(Ok(Answer {
-                key,
-                value: !key,
-                stale: false,
-            })),
+            Ask::Answer => Poll::Ready(Ok(Answer { key, value: !key, stale: false })),
             Ask::Fail => Poll::Ready(Err(Fault)),
             Ask::PendOnce => {
                 self.request.ask = Ask::Answer;

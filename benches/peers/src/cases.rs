@@ -88,18 +88,9 @@ pub struct Case {
 }
 
 const KEY: u64 = 0x5ea_a11;
-const OK: Request = Request {
-    key: KEY,
-    ask: Ask::Answer,
-};
-const FAILS: Request = Request {
-    key: KEY,
-    ask: Ask::Fail,
-};
-const PENDS: Request = Request {
-    key: KEY,
-    ask: Ask::PendOnce,
-};
+const OK: Request = Request { key: KEY, ask: Ask::Answer };
+const FAILS: Request = Request { key: KEY, ask: Ask::Fail };
+const PENDS: Request = Request { key: KEY, ask: Ask::PendOnce };
 
 const ALL_OK: &[Request] = &[OK];
 const ALL_FAIL: &[Request] = &[FAILS];
@@ -142,10 +133,7 @@ pub static CASES: &[Case] = &[
         about: "circuit breaker, last 100 calls, closed, all healthy",
         work: Work::BreakerCount,
         // The share of the state. A full window without failures needs no record of a success.
-        floor: Floor {
-            private: 2,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 2, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -155,11 +143,7 @@ pub static CASES: &[Case] = &[
         healthy_before: BUSY,
         // When it began and when it ended; the share, the call in and out of those that may hang,
         // and the record.
-        floor: Floor {
-            clocks: 2,
-            private: 5,
-            ..Floor::NOTHING
-        },
+        floor: Floor { clocks: 2, private: 5, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -169,10 +153,7 @@ pub static CASES: &[Case] = &[
         failing_before: OUTAGE,
         expect: Seen::Error,
         // Is the cool-down over? Nothing is held on to.
-        floor: Floor {
-            clocks: 1,
-            ..Floor::NOTHING
-        },
+        floor: Floor { clocks: 1, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -180,11 +161,7 @@ pub static CASES: &[Case] = &[
         about: "limit of 1,000 concurrent calls, a permit is free",
         work: Work::Bulkhead,
         // The share; the permit taken and given back: an exact limit is one word for all.
-        floor: Floor {
-            private: 2,
-            shared: 2,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 2, shared: 2, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -202,11 +179,7 @@ pub static CASES: &[Case] = &[
         requests: ALL_PEND,
         // When the timer shall fire; tokio's timer wheel locked and unlocked to arm it, and again
         // to disarm it.
-        floor: Floor {
-            clocks: 1,
-            shared: 4,
-            ..Floor::NOTHING
-        },
+        floor: Floor { clocks: 1, shared: 4, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -214,10 +187,7 @@ pub static CASES: &[Case] = &[
         about: "retry with a budget, the first attempt succeeds",
         work: Work::Retry,
         // The share, and the deposit (which may be kept per thread and summed on a withdrawal).
-        floor: Floor {
-            private: 3,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 3, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -225,10 +195,7 @@ pub static CASES: &[Case] = &[
         about: "95 : 5 split, outcome recorded for the verdict",
         work: Work::Canary,
         // The share and the record, per thread.
-        floor: Floor {
-            private: 3,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 3, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -236,10 +203,7 @@ pub static CASES: &[Case] = &[
         about: "service level objective, outcome recorded",
         work: Work::Slo,
         // As above.
-        floor: Floor {
-            private: 3,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 3, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -250,11 +214,7 @@ pub static CASES: &[Case] = &[
         expect: Seen::Stale,
         // Is the cool-down over, and how old is the answer: one reading serves both. The store's
         // shard locked for reading and unlocked.
-        floor: Floor {
-            clocks: 1,
-            shared: 2,
-            ..Floor::NOTHING
-        },
+        floor: Floor { clocks: 1, shared: 2, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -272,11 +232,7 @@ pub static CASES: &[Case] = &[
         // When it began and when it ended; one share for the whole stack, one record each for SLO,
         // canary and budget, three writes of the breaker as in `breaker_time_closed`; the permit,
         // and the look at the age of the kept answer.
-        floor: Floor {
-            clocks: 2,
-            private: 8,
-            shared: 4,
-        },
+        floor: Floor { clocks: 2, private: 8, shared: 4 },
         ..PLAIN
     },
     Case {
@@ -286,11 +242,7 @@ pub static CASES: &[Case] = &[
         failing_before: OUTAGE,
         expect: Seen::Stale,
         // As `stale_answer`; and the share, and a record for the SLO.
-        floor: Floor {
-            clocks: 1,
-            private: 3,
-            shared: 2,
-        },
+        floor: Floor { clocks: 1, private: 3, shared: 2 },
         ..PLAIN
     },
     Case {
@@ -298,10 +250,7 @@ pub static CASES: &[Case] = &[
         about: "circuit breaker with an observer that feeds a metrics recorder",
         work: Work::Metrics,
         // The share, and one counter.
-        floor: Floor {
-            private: 3,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 3, ..Floor::NOTHING },
         ..PLAIN
     },
     // From here on, what hurts.
@@ -311,10 +260,7 @@ pub static CASES: &[Case] = &[
         work: Work::BreakerCount,
         manner: Manner::ClonedPerCall,
         // The clone owns a share too.
-        floor: Floor {
-            private: 4,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 4, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -322,11 +268,7 @@ pub static CASES: &[Case] = &[
         about: "as stack_closed, the service cloned for each call",
         work: Work::Stack,
         manner: Manner::ClonedPerCall,
-        floor: Floor {
-            clocks: 2,
-            private: 10,
-            shared: 4,
-        },
+        floor: Floor { clocks: 2, private: 10, shared: 4 },
         ..PLAIN
     },
     Case {
@@ -335,11 +277,7 @@ pub static CASES: &[Case] = &[
         work: Work::BreakerCount,
         requests: ONE_IN_20_FAILS,
         // The share; and the record: with failures in it, the window is one word for all.
-        floor: Floor {
-            private: 2,
-            shared: 1,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 2, shared: 1, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -347,11 +285,7 @@ pub static CASES: &[Case] = &[
         about: "circuit breaker, last 100 calls, closed, one call in four fails",
         work: Work::BreakerCount,
         requests: ONE_IN_4_FAILS,
-        floor: Floor {
-            private: 2,
-            shared: 1,
-            ..Floor::NOTHING
-        },
+        floor: Floor { private: 2, shared: 1, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -363,11 +297,7 @@ pub static CASES: &[Case] = &[
         expect: Seen::Mixed,
         // A call in turn asks whether the cool-down is over, takes the probe, fails and opens
         // again (which starts a cool-down).
-        floor: Floor {
-            clocks: 2,
-            private: 2,
-            shared: 2,
-        },
+        floor: Floor { clocks: 2, private: 2, shared: 2 },
         ..PLAIN
     },
     Case {
@@ -376,11 +306,7 @@ pub static CASES: &[Case] = &[
         work: Work::Timeout,
         manner: Manner::OnRuntime,
         requests: ALL_PEND,
-        floor: Floor {
-            clocks: 1,
-            shared: 4,
-            ..Floor::NOTHING
-        },
+        floor: Floor { clocks: 1, shared: 4, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {
@@ -390,11 +316,7 @@ pub static CASES: &[Case] = &[
         manner: Manner::OnRuntime,
         requests: ALL_PEND,
         // As `stack_closed`, and one timer for the nearest of the two deadlines.
-        floor: Floor {
-            clocks: 2,
-            private: 8,
-            shared: 8,
-        },
+        floor: Floor { clocks: 2, private: 8, shared: 8 },
         ..PLAIN
     },
 ];

@@ -34,10 +34,7 @@ impl Crew {
             jobs
         };
         let runtime = runtimes::with_workers(threads);
-        Self {
-            threads: (0..threads).map(start).collect(),
-            runtime,
-        }
+        Self { threads: (0..threads).map(start).collect(), runtime }
     }
 
     /// How many threads there are.
@@ -47,9 +44,7 @@ impl Crew {
 
     /// A caller for each thread, cloned on that thread.
     pub fn callers(&self, of: &dyn Caller) -> Vec<Box<dyn Caller>> {
-        self.each((0..self.size()).map(|_| of.another()).collect(), |caller| {
-            caller.another()
-        })
+        self.each((0..self.size()).map(|_| of.another()).collect(), |caller| caller.another())
     }
 
     /// All threads make `calls` calls each, from one start.
@@ -110,10 +105,7 @@ impl Crew {
                 answered
             })
             .collect();
-        answers
-            .into_iter()
-            .map(|answer| answer.recv().expect("no contender panics"))
-            .collect()
+        answers.into_iter().map(|answer| answer.recv().expect("no contender panics")).collect()
     }
 }
 
@@ -126,9 +118,7 @@ struct StartLine {
 
 impl StartLine {
     fn for_threads(threads: usize) -> Self {
-        Self {
-            missing: AtomicUsize::new(threads),
-        }
+        Self { missing: AtomicUsize::new(threads) }
     }
 
     fn wait(&self) {

@@ -43,10 +43,7 @@ impl Built {
         S::Future: Send,
         S::Error: Send,
     {
-        Some(Self {
-            caller: caller(case, service),
-            lacks: None,
-        })
+        Some(Self { caller: caller(case, service), lacks: None })
     }
 
     /// A service that does less than the case asks for; `lacks` says what is missing.
@@ -56,10 +53,7 @@ impl Built {
         S::Future: Send,
         S::Error: Send,
     {
-        Some(Self {
-            caller: caller(case, service),
-            lacks: Some(lacks),
-        })
+        Some(Self { caller: caller(case, service), lacks: Some(lacks) })
     }
 }
 
@@ -109,19 +103,12 @@ struct Since {
 
 impl Since {
     fn now() -> Self {
-        Self {
-            allocs: allocs::so_far(),
-            start: stopwatch::now(),
-        }
+        Self { allocs: allocs::so_far(), start: stopwatch::now() }
     }
 
     fn spent(self) -> Spent {
         let end = stopwatch::now();
-        Spent {
-            start: self.start,
-            end,
-            allocs: allocs::so_far() - self.allocs,
-        }
+        Spent { start: self.start, end, allocs: allocs::so_far() - self.allocs }
     }
 }
 
@@ -134,10 +121,7 @@ where
 {
     let mut cx = Context::from_waker(Waker::noop());
     let key = case.requests[0].key;
-    for (calls, ask) in [
-        (case.healthy_before, Ask::Answer),
-        (case.failing_before, Ask::Fail),
-    ] {
+    for (calls, ask) in [(case.healthy_before, Ask::Answer), (case.failing_before, Ask::Fail)] {
         for _ in 0..calls {
             drop(complete(&mut service, Request { key, ask }, &mut cx));
         }
@@ -153,9 +137,7 @@ struct Loop<S> {
 
 impl<S> fmt::Debug for Loop<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loop")
-            .field("case", &self.case.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Loop").field("case", &self.case.name).finish_non_exhaustive()
     }
 }
 
@@ -166,19 +148,14 @@ where
     S::Error: Send,
 {
     fn another(&self) -> Box<dyn Caller> {
-        Box::new(Self {
-            case: self.case,
-            service: self.service.clone(),
-        })
+        Box::new(Self { case: self.case, service: self.service.clone() })
     }
 
     fn run(&mut self, calls: u64) {
         // Hidden, as a runtime's is: a waker known to do nothing takes the second poll with it.
         let mut cx = Context::from_waker(black_box(Waker::noop()));
         let requests = self.case.requests.iter().cycle();
-        let requests = requests
-            .zip(0..calls)
-            .map(|(&request, _)| black_box(request));
+        let requests = requests.zip(0..calls).map(|(&request, _)| black_box(request));
         match self.case.manner {
             Manner::ClonedPerCall => {
                 for request in requests {
@@ -210,10 +187,7 @@ where
     }
 
     fn look(&mut self) -> Seen {
-        let request = Request {
-            key: self.case.requests[0].key,
-            ask: Ask::Answer,
-        };
+        let request = Request { key: self.case.requests[0].key, ask: Ask::Answer };
         let mut cx = Context::from_waker(Waker::noop());
         match complete(&mut self.service, request, &mut cx) {
             Ok(Answer { stale: false, .. }) => Seen::Fresh,

@@ -25,11 +25,7 @@ pub struct Floor {
 
 impl Floor {
     /// The bare call and no more.
-    pub const NOTHING: Self = Self {
-        clocks: 0,
-        private: 0,
-        shared: 0,
-    };
+    pub const NOTHING: Self = Self { clocks: 0, private: 0, shared: 0 };
 
     /// Each primitive that it takes, with how many.
     pub fn parts(self) -> impl Iterator<Item = (Primitive, u32)> {
@@ -57,10 +53,7 @@ pub enum Primitive {
 impl Primitive {
     /// Takes turns with the contenders, as one of them.
     pub fn caller(self) -> Box<dyn Caller> {
-        Box::new(Loop {
-            primitive: self,
-            word: Arc::default(),
-        })
+        Box::new(Loop { primitive: self, word: Arc::default() })
     }
 }
 
@@ -81,10 +74,7 @@ impl Caller for Loop {
             Primitive::Shared => Arc::clone(&self.word),
             Primitive::Clock | Primitive::Private => Arc::default(),
         };
-        Box::new(Self {
-            primitive: self.primitive,
-            word,
-        })
+        Box::new(Self { primitive: self.primitive, word })
     }
 
     fn run(&mut self, calls: u64) {

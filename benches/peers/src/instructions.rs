@@ -26,10 +26,7 @@ pub fn command(args: &Args) -> Result<(), Failure> {
     };
     let mut rows = Vec::new();
     let mut grown = Vec::new();
-    println!(
-        "{:<28}{:<20}{:>14}{:>14}",
-        "case", "contender", "instructions", "baseline"
-    );
+    println!("{:<28}{:<20}{:>14}{:>14}", "case", "contender", "instructions", "baseline");
     for (case, contender) in chosen(args) {
         let now = count(case, contender)?;
         let before = look_up(&baseline, case.name, contender);
@@ -50,20 +47,12 @@ pub fn command(args: &Args) -> Result<(), Failure> {
     if grown.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "more than {} % over the baseline:\n{}",
-        MAY_GROW * 100.0,
-        grown.join("\n")
-    )
-    .into())
+    Err(format!("more than {} % over the baseline:\n{}", MAY_GROW * 100.0, grown.join("\n")).into())
 }
 
 /// Makes `--calls` calls of one case through one contender: what valgrind watches.
 pub fn spin(args: &Args) -> Result<(), Failure> {
-    let case = args
-        .value("case")
-        .and_then(cases::find)
-        .ok_or("spin: which case?")?;
+    let case = args.value("case").and_then(cases::find).ok_or("spin: which case?")?;
     let contender = contenders::all()
         .into_iter()
         .find(|contender| Some(contender.name()) == args.value("contender"))
@@ -82,9 +71,7 @@ fn chosen(args: &Args) -> Vec<(&'static Case, &'static str)> {
         .iter()
         .filter(|case| args.admits("case", case.name) && case.manner != Manner::OnRuntime);
     let contenders = contenders::all();
-    let contenders = contenders
-        .iter()
-        .filter(|who| args.admits("contender", who.name()));
+    let contenders = contenders.iter().filter(|who| args.admits("contender", who.name()));
     cases
         .flat_map(|case| contenders.clone().map(move |who| (case, who)))
         .filter(|(case, who)| who.build(case).is_some())
@@ -110,10 +97,7 @@ fn executed(case: &Case, contender: &str, calls: u64) -> Result<u64, Failure> {
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))
-        .map(|(_, n)| n);
+    let collected = said.lines().find_map(|line| line.split_once("Collected :")).map(|(_, n)| n);
     let count = collected.and_then(|n| n.trim().parse().ok());
     match count {
         Some(count) if output.status.success() => Ok(count),
@@ -123,8 +107,6 @@ fn executed(case: &Case, contender: &str, calls: u64) -> Result<u64, Failure> {
 
 fn look_up(baseline: &Value, case: &str, contender: &str) -> Option<f64> {
     let rows = baseline["rows"].as_array()?;
-    let row = rows
-        .iter()
-        .find(|row| row["case"] == case && row["contender"] == contender)?;
+    let row = rows.iter().find(|row| row["case"] == case && row["contender"] == contender)?;
     row["instructions"].as_f64()
 }

@@ -13,12 +13,10 @@ pub fn describe() -> String {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     });
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
-        .ok()
-        .map(|text| {
-            let version: Vec<&str> = text.trim().split(['.', '-']).take(2).collect();
-            version.join(".")
-        });
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| {
+        let version: Vec<&str> = text.trim().split(['.', '-']).take(2).collect();
+        version.join(".")
+    });
     format!(
         "{}, {} cores, {} {}",
         model.as_deref().unwrap_or(std::env::consts::ARCH),

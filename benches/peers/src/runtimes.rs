@@ -12,18 +12,11 @@ pub fn for_timers() -> Runtime {
 
 /// A multi-threaded runtime with this many workers.
 pub fn with_workers(workers: usize) -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()
-        .expect("a runtime")
+    Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime")
 }
 
 /// A runtime that nobody drives and that starts no thread: its timers can be armed, and that takes
 /// the same instructions every time.
 pub fn undriven() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime")
+    Builder::new_current_thread().enable_time().build().expect("a runtime")
 }

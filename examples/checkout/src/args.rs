@@ -97,9 +97,8 @@ pub(crate) struct Args {
 impl Args {
     /// How long one mode plays.
     pub(crate) fn seconds_per_mode(&self) -> f64 {
-        self.seconds.map_or(f64::from(DEFAULT_SECONDS), |all| {
-            f64::from(all) / f64::from(self.mode.count())
-        })
+        self.seconds
+            .map_or(f64::from(DEFAULT_SECONDS), |all| f64::from(all) / f64::from(self.mode.count()))
     }
 }
 
@@ -112,19 +111,13 @@ pub(crate) enum Parsed {
 /// Reads the flags (without the program's name), or says in one line what is wrong with them.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
     let mut parser = Parser::from_args(args);
-    let mut found = Args {
-        mode: Modes::Both,
-        rps: 1_000,
-        seconds: None,
-        json: None,
-    };
+    let mut found = Args { mode: Modes::Both, rps: 1_000, seconds: None, json: None };
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         match arg {
             Arg::Long("mode") => {
                 let text = value(&mut parser, "--mode")?;
-                found.mode = text
-                    .parse()
-                    .map_err(|rule| format!("--mode is {text:?}, but {rule}"))?;
+                found.mode =
+                    text.parse().map_err(|rule| format!("--mode is {text:?}, but {rule}"))?;
             }
             Arg::Long("rps") => found.rps = number(&mut parser, "--rps", RPS)?,
             Arg::Long("seconds") => {
@@ -138,23 +131,15 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     let least = LEAST_SECONDS * found.mode.count();
     match found.seconds {
         Some(seconds) if seconds < least => {
-            let modes = if found.mode == Modes::Both {
-                "both modes"
-            } else {
-                "one mode"
-            };
-            Err(format!(
-                "--seconds is {seconds}, but must be at least {least} for {modes}"
-            ))
+            let modes = if found.mode == Modes::Both { "both modes" } else { "one mode" };
+            Err(format!("--seconds is {seconds}, but must be at least {least} for {modes}"))
         }
         _ => Ok(Parsed::Run(found)),
     }
 }
 
 fn value(parser: &mut Parser, flag: &str) -> Result<String, String> {
-    let value = parser
-        .value()
-        .map_err(|_| format!("{flag} needs a value"))?;
+    let value = parser.value().map_err(|_| format!("{flag} needs a value"))?;
     match value.string() {
         // `--json --rps 5`: the next flag is no file's name.
         Ok(text) if text.is_empty() || text.starts_with("--") => {
@@ -167,13 +152,10 @@ fn value(parser: &mut Parser, flag: &str) -> Result<String, String> {
 
 fn number(parser: &mut Parser, flag: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
     let text = value(parser, flag)?;
-    text.parse()
-        .ok()
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| {
-            let (least, most) = range.into_inner();
-            format!("{flag} is {text:?}, but must be a whole number from {least} to {most}")
-        })
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let (least, most) = range.into_inner();
+        format!("{flag} is {text:?}, but must be a whole number from {least} to {most}")
+    })
 }
 
 #[cfg(test)]
@@ -195,10 +177,7 @@ mod tests {
     fn no_flags_play_both_modes_in_eighty_seconds() {
         let args = run("");
         assert_eq!(args.mode.each(), [Mode::Bare, Mode::Seawall]);
-        assert_eq!(
-            (args.rps, args.seconds_per_mode(), args.json),
-            (1_000, 40.0, None)
-        );
+        assert_eq!((args.rps, args.seconds_per_mode(), args.json), (1_000, 40.0, None));
     }
 
     #[test]
@@ -226,30 +205,12 @@ mod tests {
         for (line, said) in [
             ("--rps", "--rps needs a value"),
             ("--json --rps 5", "--json needs a value"),
-            (
-                "--rps fast",
-                "--rps is \"fast\", but must be a whole number from 10 to 10000",
-            ),
-            (
-                "--rps 0",
-                "--rps is \"0\", but must be a whole number from 10 to 10000",
-            ),
-            (
-                "--rps -5",
-                "--rps is \"-5\", but must be a whole number from 10 to 10000",
-            ),
-            (
-                "--mode fast",
-                "--mode is \"fast\", but must be bare, seawall or both",
-            ),
-            (
-                "--seconds 39",
-                "--seconds is 39, but must be at least 40 for both modes",
-            ),
-            (
-                "--seconds 9 --mode bare",
-                "--seconds is 9, but must be at least 20 for one mode",
-            ),
+            ("--rps fast", "--rps is \"fast\", but must be a whole number from 10 to 10000"),
+            ("--rps 0", "--rps is \"0\", but must be a whole number from 10 to 10000"),
+            ("--rps -5", "--rps is \"-5\", but must be a whole number from 10 to 10000"),
+            ("--mode fast", "--mode is \"fast\", but must be bare, seawall or both"),
+            ("--seconds 39", "--seconds is 39, but must be at least 40 for both modes"),
+            ("--seconds 9 --mode bare", "--seconds is 9, but must be at least 20 for one mode"),
             ("--fast", "invalid option '--fast'"),
             ("now", "unexpected argument \"now\""),
         ] {

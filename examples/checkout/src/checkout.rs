@@ -29,9 +29,7 @@ pub(crate) fn router(client: PaymentClient, payment: SocketAddr) -> Router {
     for kind in Kind::READS {
         router = router.route(&format!("{}/{{key}}", kind.path()), get(ask));
     }
-    router
-        .route(Kind::Charge.path(), post(ask))
-        .with_state(Checkout { client, payment })
+    router.route(Kind::Charge.path(), post(ask)).with_state(Checkout { client, payment })
 }
 
 async fn ask(State(checkout): State<Checkout>, request: Request) -> Response<Body> {
@@ -48,9 +46,7 @@ fn tell(came: Result<Response<Bytes>, Trouble>) -> Response<Body> {
         Ok(response) if response.status().is_success() => {
             let age = response.headers().get(AGE).cloned();
             let mut answer = Response::new(Body::from(response.into_body()));
-            answer
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             // The mark goes all the way: whoever reads a stale answer must know it.
             if let Some(age) = age {
                 answer.headers_mut().insert(AGE, age);
@@ -62,10 +58,7 @@ fn tell(came: Result<Response<Bytes>, Trouble>) -> Response<Body> {
             json(StatusCode::BAD_GATEWAY, &Failure { failed })
         }
         Err(Trouble::Refused { reason, sent }) => {
-            let refusal = Refusal {
-                refused: reason.to_owned(),
-                sent,
-            };
+            let refusal = Refusal { refused: reason.to_owned(), sent };
             json(StatusCode::SERVICE_UNAVAILABLE, &refusal)
         }
         Err(Trouble::Failed(failed)) => json(StatusCode::BAD_GATEWAY, &Failure { failed }),
@@ -78,22 +71,13 @@ async fn onward(
     request: Request,
 ) -> Result<axum::http::Request<Full<Bytes>>, String> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, MOST_BODY)
-        .collect()
-        .await
-        .map_err(|error| error.to_string())?;
+    let body = Limited::new(body, MOST_BODY).collect().await.map_err(|error| error.to_string())?;
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let uri: Uri = format!("http://{payment}{path}")
-        .parse()
-        .map_err(|_| "bad path".to_owned())?;
+    let uri: Uri = format!("http://{payment}{path}").parse().map_err(|_| "bad path".to_owned())?;
     let mut onward = axum::http::Request::new(Full::new(body.to_bytes()));
     *onward.method_mut() = head.method;
     *onward.uri_mut() = uri;
-    for name in [
-        AUTHORIZATION,
-        CONTENT_TYPE,
-        HeaderName::from_static("idempotency-key"),
-    ] {
+    for name in [AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key")] {
         if let Some(value) = head.headers.get(&name) {
             onward.headers_mut().insert(name, value.clone());
         }
@@ -105,9 +89,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let body = serde_json::to_vec(body).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -117,10 +99,7 @@ mod tests {
 
     async fn told(came: Result<Response<Bytes>, Trouble>) -> (u16, Option<HeaderValue>, String) {
         let response = tell(came);
-        let (status, age) = (
-            response.status().as_u16(),
-            response.headers().get(AGE).cloned(),
-        );
+        let (status, age) = (response.status().as_u16(), response.headers().get(AGE).cloned());
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, age, String::from_utf8(body.to_vec()).unwrap())
     }
@@ -143,20 +122,11 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_says_why_and_whether_anything_was_sent() {
         for sent in [false, true] {
-            let refused = Trouble::Refused {
-                reason: "circuit_open",
-                sent,
-            };
+            let refused = Trouble::Refused { reason: "circuit_open", sent };
             let (status, _, body) = told(Err(refused)).await;
             assert_eq!(status, 503);
             let refusal: Refusal = serde_json::from_str(&body).unwrap();
-            assert_eq!(
-                refusal,
-                Refusal {
-                    refused: "circuit_open".to_owned(),
-                    sent
-                }
-            );
+            assert_eq!(refusal, Refusal { refused: "circuit_open".to_owned(), sent });
         }
     }
 

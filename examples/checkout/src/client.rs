@@ -13,6 +13,11 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
+use seawall::ConfigError;
+use seawall::event::{Event, Kind};
+use seawall::http::{BufferError, ByStatus};
+use seawall::stack::{self, Boxed};
+use tower::ServiceExt;
 use tower_service::Service;
 
 use crate::args::Mode;
@@ -22,10 +27,6 @@ use crate::clock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// seawall refused it, or gave it up.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the bare client refuses nothing")
-    )]
     Refused {
         reason: &'static str,
         /// Did it leave for the payment service?
@@ -47,6 +48,31 @@ enum Way {
     /// What most services run with: a good client, and nothing around it. It has no timeout of its
     /// own; a caller that gives up ends its call.
     Bare(Wire),
+    /// The same client behind seawall's preset.
+    Seawall(Stack),
+}
+
+type Stack = Boxed<
+    Request<Full<Bytes>>,
+    Response<seawall::http::Body<Incoming>>,
+    seawall::Error<BufferError<Error, hyper::Error>>,
+>;
+
+/// The preset as it comes, but for two lines: which errors of this client mean that nothing was sent,
+/// and who is told of the circuit's states.
+fn stack(wire: Wire, watch: &Arc<Watch>) -> Result<Stack, ConfigError> {
+    let told = Arc::clone(watch);
+    let stack = stack::payment("payments")
+        .http()
+        .classify(ByStatus::new().connect_errors(|error: &Error| error.is_connect()))
+        .observe(move |event: &Event| {
+            if let Kind::Transition(step) = &event.kind {
+                told.circuit_came_to(step.to.as_str());
+            }
+        })
+        .build()?;
+    watch.circuit_came_to(stack.handles().breaker.snapshot().state.as_str());
+    Ok(stack.boxed(wire))
 }
 
 impl PaymentClient {
@@ -55,7 +81,7 @@ impl PaymentClient {
         let wire = Wire::new(Arc::clone(&watch));
         let way = match mode {
             Mode::Bare => Way::Bare(wire),
-            Mode::Seawall => return Err("the seawall client is not built yet".to_owned()),
+            Mode::Seawall => Way::Seawall(stack(wire, &watch).map_err(|e| e.to_string())?),
         };
         Ok(Self { way, watch })
     }
@@ -75,6 +101,13 @@ impl PaymentClient {
                 let answered = wire.clone().call(request).await;
                 whole(answered.map_err(|error| Trouble::Failed(chain(&error)))?).await
             }
+            Way::Seawall(stack) => match stack.clone().oneshot(request).await {
+                Ok(response) => whole(response).await,
+                Err(seawall::Error::Rejected(refused)) => {
+                    Err(Trouble::Refused { reason: refused.reason.as_str(), sent: refused.sent() })
+                }
+                Err(seawall::Error::Inner(error)) => Err(Trouble::Failed(chain(&error))),
+            },
         }
     }
 }
@@ -158,10 +191,6 @@ impl Watch {
     }
 
     /// The circuit came to `state`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the bare client has no circuit")
-    )]
     pub(crate) fn circuit_came_to(&self, state: &'static str) {
         self.states().push((clock::now(), state));
     }
@@ -209,10 +238,7 @@ mod tests {
         let watch = Arc::new(Watch::default());
         let first = Inside::enter(&watch);
         drop(Inside::enter(&watch));
-        assert_eq!(
-            (watch.in_flight(), watch.take_peak(), watch.take_peak()),
-            (1, 2, 1)
-        );
+        assert_eq!((watch.in_flight(), watch.take_peak(), watch.take_peak()), (1, 2, 1));
         drop(first);
         assert_eq!((watch.take_peak(), watch.take_peak()), (1, 0));
     }

@@ -183,12 +183,7 @@ mod tests {
     use crate::answer::Kind;
 
     fn ask(kind: Kind) -> Ask {
-        Ask {
-            kind,
-            key: "k".into(),
-            principal: "m".into(),
-            cents: 0,
-        }
+        Ask { kind, key: "k".into(), principal: "m".into(), cents: 0 }
     }
 
     #[test]
@@ -196,10 +191,7 @@ mod tests {
         let end = 9 * SECOND;
         assert_eq!(first_clean_second(&[], 5 * SECOND, end), Some(5 * SECOND));
         let before = [4 * SECOND, 5 * SECOND - 1];
-        assert_eq!(
-            first_clean_second(&before, 5 * SECOND, end),
-            Some(5 * SECOND)
-        );
+        assert_eq!(first_clean_second(&before, 5 * SECOND, end), Some(5 * SECOND));
     }
 
     #[test]
@@ -226,15 +218,9 @@ mod tests {
         ledger.settle(second, &charge, 0, 5, Verdict::Refused);
         ledger.settle(first, &read, 0, 2_000_000, Verdict::Stale);
         let phases = ledger.phases();
-        assert_eq!(
-            (phases[0].offered, phases[0].stale, phases[0].refused),
-            (1, 1, 0)
-        );
+        assert_eq!((phases[0].offered, phases[0].stale, phases[0].refused), (1, 1, 0));
         assert_eq!((phases[0].reads, phases[0].reads_answered), (1, 1));
-        assert_eq!(
-            (phases[1].offered, phases[1].stale, phases[1].refused),
-            (1, 0, 1)
-        );
+        assert_eq!((phases[1].offered, phases[1].stale, phases[1].refused), (1, 0, 1));
         assert_eq!(ledger.take_second().offered, 2);
         assert_eq!(ledger.take_second().offered, 0);
     }
@@ -259,11 +245,7 @@ mod tests {
     fn tallies_add_up() {
         let ledger = Ledger::default();
         let ask = ask(Kind::Quote);
-        let verdicts = [
-            Verdict::Fresh,
-            Verdict::Wrong(Wrong::OtherKey),
-            Verdict::Failed,
-        ];
+        let verdicts = [Verdict::Fresh, Verdict::Wrong(Wrong::OtherKey), Verdict::Failed];
         for (phase, verdict) in verdicts.into_iter().enumerate() {
             ledger.begin_phase();
             assert_eq!(ledger.offer(&ask), phase);
@@ -271,10 +253,7 @@ mod tests {
         }
         let mut all = Tally::default();
         ledger.phases().iter().for_each(|phase| all.add(phase));
-        assert_eq!(
-            (all.offered, all.fresh, all.failed, all.wrong_answers()),
-            (3, 1, 1, 1)
-        );
+        assert_eq!((all.offered, all.fresh, all.failed, all.wrong_answers()), (3, 1, 1, 1));
         assert_eq!(all.waits.len(), 3);
     }
 }

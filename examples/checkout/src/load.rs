@@ -40,12 +40,8 @@ impl Limits {
         const PER_CALL: u64 = 5;
         /// Where the system doesn't say, or says there is no limit.
         const ASSUMED: u64 = 65_536;
-        let files = rlimit::increase_nofile_limit(ASSUMED)
-            .unwrap_or(1_024)
-            .min(ASSUMED);
-        Self {
-            calls: (files.saturating_sub(SPARE) / PER_CALL).max(16) as usize,
-        }
+        let files = rlimit::increase_nofile_limit(ASSUMED).unwrap_or(1_024).min(ASSUMED);
+        Self { calls: (files.saturating_sub(SPARE) / PER_CALL).max(16) as usize }
     }
 }
 
@@ -64,13 +60,7 @@ impl Load {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Self {
-            http,
-            checkout,
-            ledger,
-            waiting: Arc::default(),
-            limits,
-        }
+        Self { http, checkout, ledger, waiting: Arc::default(), limits }
     }
 
     /// Reads every known thing once, as has happened long ago in a service that has been up for a
@@ -100,8 +90,7 @@ impl Load {
         // Relaxed: a counter nothing hangs on.
         if self.waiting.load(Ordering::Relaxed) >= self.limits.calls {
             self.ledger.no_socket();
-            self.ledger
-                .settle(phase, &ask, due, clock::now(), Verdict::Failed);
+            self.ledger.settle(phase, &ask, due, clock::now(), Verdict::Failed);
             return;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -129,23 +118,12 @@ impl Load {
         let response = self.http.request(self.request(ask)?).await.ok()?;
         let status = response.status().as_u16();
         // A mark that can't be read is still a mark: of age 0, which then understates.
-        let age = response.headers().get(AGE).map(|age| {
-            age.to_str()
-                .ok()
-                .and_then(|age| age.parse().ok())
-                .unwrap_or(0)
-        });
+        let age = response
+            .headers()
+            .get(AGE)
+            .map(|age| age.to_str().ok().and_then(|age| age.parse().ok()).unwrap_or(0));
         let body = response.into_body().collect().await.ok()?.to_bytes();
-        Some(verify::judge(
-            ask,
-            due,
-            &Got {
-                status,
-                age,
-                body: &body,
-                at: clock::now(),
-            },
-        ))
+        Some(verify::judge(ask, due, &Got { status, age, body: &body, at: clock::now() }))
     }
 
     fn request(&self, ask: &Ask) -> Option<Request<Full<Bytes>>> {

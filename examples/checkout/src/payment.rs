@@ -54,14 +54,10 @@ impl Payment {
         let mut router = Router::new();
         for kind in Kind::READS {
             let path = format!("{}/{{key}}", kind.path());
-            router = router.route(
-                &path,
-                get(move |state, key, headers| read(kind, state, key, headers)),
-            );
+            router = router
+                .route(&path, get(move |state, key, headers| read(kind, state, key, headers)));
         }
-        router
-            .route(Kind::Charge.path(), post(charge))
-            .with_state(self)
+        router.route(Kind::Charge.path(), post(charge)).with_state(self)
     }
 
     /// Flips the fault switch. Calls that are already here end as they would have.
@@ -113,14 +109,7 @@ impl Payment {
 
     fn answer(&self, kind: Kind, key: String, principal: String, detail: String) -> Json<Answer> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        Json(Answer {
-            kind,
-            key,
-            principal,
-            sequence,
-            issued_us: clock::now(),
-            detail,
-        })
+        Json(Answer { kind, key, principal, sequence, issued_us: clock::now(), detail })
     }
 }
 
@@ -147,25 +136,15 @@ async fn charge(
     Json(charge): Json<Charge>,
 ) -> Result<Json<Answer>, StatusCode> {
     let principal = principal(&headers)?;
-    let key = text(&headers, "idempotency-key")
-        .ok_or(StatusCode::BAD_REQUEST)?
-        .to_owned();
+    let key = text(&headers, "idempotency-key").ok_or(StatusCode::BAD_REQUEST)?.to_owned();
     payment.work().await?;
     {
         // A kinder service would answer a known key again without charging. This one charges, so
         // that a client which repeats what it must not is found out.
-        let mut charges = payment
-            .charges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut charges = payment.charges.lock().unwrap_or_else(PoisonError::into_inner);
         *charges.entry(key.clone()).or_default() += 1;
     }
-    Ok(payment.answer(
-        Kind::Charge,
-        key,
-        principal,
-        format!("charged {} cents", charge.cents),
-    ))
+    Ok(payment.answer(Kind::Charge, key, principal, format!("charged {} cents", charge.cents)))
 }
 
 fn principal(headers: &HeaderMap) -> Result<String, StatusCode> {
@@ -184,10 +163,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|&(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|&(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,13 +205,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_served_without_a_principal() {
         let payment = Payment::new();
-        let answer = read(
-            Kind::Quote,
-            State(payment),
-            Path("k".to_owned()),
-            HeaderMap::new(),
-        )
-        .await;
+        let answer =
+            read(Kind::Quote, State(payment), Path("k".to_owned()), HeaderMap::new()).await;
         assert_eq!(answer.unwrap_err(), StatusCode::UNAUTHORIZED);
     }
 }

@@ -54,11 +54,7 @@ pub(crate) fn line(second: u64, phase: &str, tally: &Tally, watch: &Watch) {
         count(8, tally.failed, Style::Bad),
         count(6, wrong, Style::Bad),
         paint(
-            if matches!(breaker, "-" | "closed") {
-                Style::Plain
-            } else {
-                Style::Warn
-            },
+            if matches!(breaker, "-" | "closed") { Style::Plain } else { Style::Warn },
             &format!("{breaker:<9}")
         ),
         count(9, watch.in_flight() as u64, Style::Plain),

@@ -104,58 +104,31 @@ impl Report {
             if span.phase.fault != Fault::Healthy {
                 let detected = opened(span.start, span.end).map(|at| at - span.start);
                 // Recovery is seen until the next fault, at most.
-                let healthy = spans[at + 1..]
-                    .iter()
-                    .take_while(|s| s.phase.fault == Fault::Healthy);
+                let healthy =
+                    spans[at + 1..].iter().take_while(|s| s.phase.fault == Fault::Healthy);
                 let until = healthy.last().map_or(span.end, |last| last.end);
                 let recovered = ledger.recovered_after(span.end, until);
                 figures.detect_ms = detected.map(ms);
                 figures.recover_ms = recovered.map(ms);
             }
-            phases.push(PhaseFigures {
-                name: span.phase.name,
-                figures,
-                phase: span.phase,
-            });
+            phases.push(PhaseFigures { name: span.phase.name, figures, phase: span.phase });
         }
         let in_all = Span {
-            phase: Phase {
-                name: "",
-                fault: Fault::Healthy,
-                length: <_>::default(),
-            },
+            phase: Phase { name: "", fault: Fault::Healthy, length: <_>::default() },
             start: 0,
             end: 0,
             sick_calls: spans.iter().map(|span| span.sick_calls).sum(),
-            peak_in_flight: spans
-                .iter()
-                .map(|span| span.peak_in_flight)
-                .max()
-                .unwrap_or(0),
+            peak_in_flight: spans.iter().map(|span| span.peak_in_flight).max().unwrap_or(0),
         };
-        let faults = || {
-            phases
-                .iter()
-                .filter(|phase| phase.phase.fault != Fault::Healthy)
-        };
+        let faults = || phases.iter().filter(|phase| phase.phase.fault != Fault::Healthy);
         let all = Figures {
             detect_ms: worst(faults().map(|phase| phase.figures.detect_ms)),
             recover_ms: worst(faults().map(|phase| phase.figures.recover_ms)),
             ..Figures::of(&sum, &in_all)
         };
-        let wrongs = sum
-            .wrong
-            .iter()
-            .map(|(wrong, &count)| (wrong.as_str(), count))
-            .collect();
+        let wrongs = sum.wrong.iter().map(|(wrong, &count)| (wrong.as_str(), count)).collect();
         let without_socket = ledger.without_socket();
-        Self {
-            all,
-            double_charges,
-            phases,
-            wrongs,
-            without_socket,
-        }
+        Self { all, double_charges, phases, wrongs, without_socket }
     }
 
     /// The phases in which the service was sick, summed as far as sums make sense.
@@ -200,17 +173,9 @@ impl Reports {
                 problems.push(format!("{mode} gave wrong answers: {count} x {what}"));
             }
             if report.double_charges > 0 {
-                problems.push(format!(
-                    "{mode} charged {} keys twice",
-                    report.double_charges
-                ));
+                problems.push(format!("{mode} charged {} keys twice", report.double_charges));
             }
-            for PhaseFigures {
-                name,
-                figures,
-                phase,
-            } in &report.phases
-            {
+            for PhaseFigures { name, figures, phase } in &report.phases {
                 if phase.fault != Fault::Healthy && figures.recover_ms.is_none() {
                     problems.push(format!("{mode} was not seen to recover from the {name}"));
                 }
@@ -226,10 +191,7 @@ fn ms(us: u64) -> f64 {
 
 /// The greatest; `None` if any is missing, or there are none.
 fn worst(times: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    times
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .reduce(f64::max)
+    times.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::max)
 }
 
 #[cfg(test)]
@@ -244,12 +206,7 @@ mod tests {
     /// A run of the first three phases: each second is one call, judged by `verdict`.
     fn played(verdict: impl Fn(u64) -> Verdict, opened: Option<u64>) -> Report {
         let ledger = Ledger::default();
-        let ask = Ask {
-            kind: Kind::Quote,
-            key: "k".into(),
-            principal: "m".into(),
-            cents: 0,
-        };
+        let ask = Ask { kind: Kind::Quote, key: "k".into(), principal: "m".into(), cents: 0 };
         let mut spans = Vec::new();
         let mut start = 0;
         for phase in incident(40.0).into_iter().take(3) {
@@ -259,13 +216,7 @@ mod tests {
                 let at = ledger.offer(&ask);
                 ledger.settle(at, &ask, due, due + 1_000, verdict(due / SECOND));
             }
-            spans.push(Span {
-                phase,
-                start,
-                end,
-                sick_calls: 2,
-                peak_in_flight: 9,
-            });
+            spans.push(Span { phase, start, end, sick_calls: 2, peak_in_flight: 9 });
             start = end;
         }
         Report::new(&spans, &ledger, 0, |start, end| {
@@ -274,11 +225,7 @@ mod tests {
     }
 
     fn problems(report: Report) -> Vec<String> {
-        Reports {
-            bare: Some(report),
-            seawall: None,
-        }
-        .problems()
+        Reports { bare: Some(report), seawall: None }.problems()
     }
 
     #[test]
@@ -289,28 +236,13 @@ mod tests {
             _ => Verdict::Fresh,
         };
         let report = played(sick, Some(3_250_000));
-        let [normal, outage, after] = &report.phases[..] else {
-            panic!("three phases")
-        };
-        assert_eq!(
-            (normal.figures.detect_ms, normal.figures.recover_ms),
-            (None, None)
-        );
+        let [normal, outage, after] = &report.phases[..] else { panic!("three phases") };
+        assert_eq!((normal.figures.detect_ms, normal.figures.recover_ms), (None, None));
         assert_eq!(outage.figures.detect_ms, Some(250.0));
-        assert_eq!(
-            outage.figures.recover_ms,
-            Some(0.0),
-            "one µs after the last stale call"
-        );
+        assert_eq!(outage.figures.recover_ms, Some(0.0), "one µs after the last stale call");
         assert_eq!((after.figures.fresh, after.figures.stale), (4, 1));
-        assert_eq!(
-            (report.all.detect_ms, report.all.recover_ms),
-            (Some(250.0), Some(0.0))
-        );
-        assert_eq!(
-            (report.all.offered, report.all.fresh, report.all.stale),
-            (16, 7, 9)
-        );
+        assert_eq!((report.all.detect_ms, report.all.recover_ms), (Some(250.0), Some(0.0)));
+        assert_eq!((report.all.offered, report.all.fresh, report.all.stale), (16, 7, 9));
         assert_eq!((report.all.sick_calls, report.all.peak_in_flight), (6, 9));
         assert_eq!(problems(report), [""; 0]);
     }
@@ -319,19 +251,12 @@ mod tests {
     fn a_recovery_that_was_not_seen_is_a_problem() {
         let report = played(
             |second| {
-                if second < 3 {
-                    Verdict::Fresh
-                } else {
-                    Verdict::Failed
-                }
+                if second < 3 { Verdict::Fresh } else { Verdict::Failed }
             },
             None,
         );
         assert_eq!((report.all.detect_ms, report.all.recover_ms), (None, None));
-        assert_eq!(
-            problems(report),
-            ["bare was not seen to recover from the outage"]
-        );
+        assert_eq!(problems(report), ["bare was not seen to recover from the outage"]);
     }
 
     #[test]
@@ -341,10 +266,7 @@ mod tests {
             _ => Verdict::Fresh,
         };
         let report = played(verdict, None);
-        assert_eq!(
-            problems(report),
-            ["bare gave wrong answers: 1 x another key's"]
-        );
+        assert_eq!(problems(report), ["bare gave wrong answers: 1 x another key's"]);
     }
 
     #[test]
@@ -357,11 +279,7 @@ mod tests {
     #[test]
     fn the_file_has_the_figures_of_all_and_of_each_phase() {
         let report = played(|_| Verdict::Fresh, None);
-        let json = serde_json::to_value(Reports {
-            bare: Some(report),
-            seawall: None,
-        })
-        .unwrap();
+        let json = serde_json::to_value(Reports { bare: Some(report), seawall: None }).unwrap();
         assert_eq!(json["bare"]["offered"], 16);
         assert_eq!(json["bare"]["phases"][1]["name"], "outage");
         assert_eq!(json["bare"]["phases"][1]["sick_calls"], 2);

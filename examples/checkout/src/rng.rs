@@ -65,9 +65,7 @@ impl Zipf {
     pub(crate) fn draw(&self, rng: &mut Rng) -> usize {
         let total = self.0.last().copied().unwrap_or_default();
         let point = rng.unit() * total;
-        self.0
-            .partition_point(|&upto| upto <= point)
-            .min(self.0.len().saturating_sub(1))
+        self.0.partition_point(|&upto| upto <= point).min(self.0.len().saturating_sub(1))
     }
 }
 
@@ -85,9 +83,7 @@ mod tests {
     #[test]
     fn half_of_lognormal_draws_lie_below_the_median() {
         let mut rng = Rng::new(2);
-        let below = (0..100_000)
-            .filter(|_| rng.lognormal(20.0, 0.4) < 20.0)
-            .count();
+        let below = (0..100_000).filter(|_| rng.lognormal(20.0, 0.4) < 20.0).count();
         assert!((49_000..51_000).contains(&below), "{below}");
     }
 
@@ -100,9 +96,6 @@ mod tests {
         }
         let ratio = f64::from(seen[0]) / f64::from(seen[1]);
         assert!((1.9..2.1).contains(&ratio), "{ratio}");
-        assert!(
-            seen[1_900..].iter().any(|&count| count > 0),
-            "the tail is drawn too"
-        );
+        assert!(seen[1_900..].iter().any(|&count| count > 0), "the tail is drawn too");
     }
 }

@@ -56,24 +56,14 @@ pub(crate) async fn incident(
     }
     watch.take_peak();
 
-    let stage = Stage {
-        payment: &payment,
-        watch: &watch,
-        ledger: &ledger,
-        load: &load,
-    };
+    let stage = Stage { payment: &payment, watch: &watch, ledger: &ledger, load: &load };
     let spans = stage.play(args, stop).await;
     let last = clock::now() + DEADLINE + GRACE;
     while load.waiting() > 0 && clock::now() < last {
         sleep_until(clock::instant(clock::now() + SECOND / 100)).await;
     }
     let opened = |start, end| watch.opened_between(start, end);
-    Ok(Report::new(
-        &spans,
-        &ledger,
-        payment.double_charges(),
-        opened,
-    ))
+    Ok(Report::new(&spans, &ledger, payment.double_charges(), opened))
 }
 
 /// What the script is played on.
@@ -97,13 +87,7 @@ impl Stage<'_> {
             planned_end += phase.length.as_micros() as u64;
             self.flip(&mut spans, phase.fault).await;
             let start = clock::now();
-            spans.push(Span {
-                phase,
-                start,
-                end: start,
-                sick_calls: 0,
-                peak_in_flight: 0,
-            });
+            spans.push(Span { phase, start, end: start, sick_calls: 0, peak_in_flight: 0 });
             loop {
                 let next = due.min(tick).min(planned_end);
                 tokio::select! {

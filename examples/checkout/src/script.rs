@@ -52,11 +52,7 @@ fn is_recovery(name: &str) -> bool {
 /// The incident, `seconds` long in all.
 pub(crate) fn incident(seconds: f64) -> Vec<Phase> {
     let sum = |of: fn(&str) -> bool| -> f64 {
-        PHASES
-            .iter()
-            .filter(|(name, ..)| of(name))
-            .map(|(.., weight)| weight)
-            .sum()
+        PHASES.iter().filter(|(name, ..)| of(name)).map(|(.., weight)| weight).sum()
     };
     let recoveries = sum(is_recovery);
     let others = sum(|name| !is_recovery(name));
@@ -66,16 +62,8 @@ pub(crate) fn incident(seconds: f64) -> Vec<Phase> {
     PHASES
         .iter()
         .map(|&(name, fault, weight)| {
-            let length = if is_recovery(name) {
-                recovery
-            } else {
-                weight * rest
-            };
-            Phase {
-                name,
-                fault,
-                length: Duration::from_secs_f64(length),
-            }
+            let length = if is_recovery(name) { recovery } else { weight * rest };
+            Phase { name, fault, length: Duration::from_secs_f64(length) }
         })
         .collect()
 }
@@ -85,10 +73,7 @@ mod tests {
     use super::*;
 
     fn lengths(seconds: f64) -> Vec<f64> {
-        incident(seconds)
-            .iter()
-            .map(|phase| phase.length.as_secs_f64())
-            .collect()
+        incident(seconds).iter().map(|phase| phase.length.as_secs_f64()).collect()
     }
 
     #[test]

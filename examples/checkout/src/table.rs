@@ -44,10 +44,7 @@ pub(crate) fn draw(reports: &Reports) -> String {
         let of = |report: &Report| report.phases.get(at).map(|phase| phase.figures.clone());
         groups.push((title, rows(reports, sick, of)));
     }
-    groups.push((
-        "in all".to_owned(),
-        rows(reports, true, |report| Some(report.all.clone())),
-    ));
+    groups.push(("in all".to_owned(), rows(reports, true, |report| Some(report.all.clone()))));
 
     let mut widths = HEADS.map(|(upper, lower)| upper.len().max(lower.len()));
     for cells in groups.iter().flat_map(|(_, rows)| rows) {
@@ -70,11 +67,7 @@ pub(crate) fn draw(reports: &Reports) -> String {
     out += &row(&lower, &widths);
     for (title, rows) in &groups {
         let rule = "─".repeat(total.saturating_sub(title.chars().count() + 4));
-        out += &format!(
-            "── {} {}\n",
-            paint(Style::Bold, title),
-            paint(Style::Dim, &rule)
-        );
+        out += &format!("── {} {}\n", paint(Style::Bold, title), paint(Style::Dim, &rule));
         for cells in rows {
             out += &row(cells, &widths);
         }
@@ -85,16 +78,12 @@ pub(crate) fn draw(reports: &Reports) -> String {
 
 fn rows(reports: &Reports, sick: bool, of: impl Fn(&Report) -> Option<Figures>) -> Vec<Cells> {
     let each = reports.each();
-    each.filter_map(|(mode, report)| Some(cells(mode.as_str(), &of(report)?, sick)))
-        .collect()
+    each.filter_map(|(mode, report)| Some(cells(mode.as_str(), &of(report)?, sick))).collect()
 }
 
 fn cells(mode: &str, figures: &Figures, sick: bool) -> Cells {
     let count = |number: u64, style: Style| {
-        (
-            thousands(number),
-            if number == 0 { Style::Dim } else { style },
-        )
+        (thousands(number), if number == 0 { Style::Dim } else { style })
     };
     let time = |ms: Option<f64>| match ms {
         Some(0.0) => ("at once".to_owned(), Style::Plain),
@@ -102,11 +91,8 @@ fn cells(mode: &str, figures: &Figures, sick: bool) -> Cells {
         None if sick => ("never".to_owned(), Style::Bad),
         None => (String::new(), Style::Plain),
     };
-    let sick_calls = if sick {
-        count(figures.sick_calls, Style::Plain)
-    } else {
-        (String::new(), Style::Plain)
-    };
+    let sick_calls =
+        if sick { count(figures.sick_calls, Style::Plain) } else { (String::new(), Style::Plain) };
     [
         (mode.to_owned(), Style::Plain),
         (share(figures.reads_answered, figures.reads), Style::Bold),
@@ -130,11 +116,7 @@ fn share(part: u64, whole: u64) -> String {
     }
     // Cut, not rounded: 100 % is to mean all.
     let tenths = part * 1_000 / whole;
-    if tenths == 1_000 {
-        "100 %".to_owned()
-    } else {
-        format!("{}.{} %", tenths / 10, tenths % 10)
-    }
+    if tenths == 1_000 { "100 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
 }
 
 fn row(cells: &Cells, widths: &[usize; 13]) -> String {
@@ -170,17 +152,11 @@ pub(crate) fn closing(reports: &Reports, problems: &[String], interrupted: bool)
         }
     }
     if interrupted {
-        lines.push(paint(
-            Style::Warn,
-            "Interrupted: the figures are of what was played.",
-        ));
+        lines.push(paint(Style::Warn, "Interrupted: the figures are of what was played."));
     }
     match problems {
         [] if interrupted => {}
-        [] => lines.push(paint(
-            Style::Good,
-            "No wrong answer; every recovery was seen.",
-        )),
+        [] => lines.push(paint(Style::Good, "No wrong answer; every recovery was seen.")),
         _ => lines.extend(problems.iter().map(|problem| paint(Style::Bad, problem))),
     }
     lines.join("\n")
@@ -226,50 +202,22 @@ mod tests {
 
     #[test]
     fn the_table_fits_a_hundred_columns() {
-        let both = Reports {
-            bare: Some(report(None)),
-            seawall: Some(report(Some(900.0))),
-        };
+        let both = Reports { bare: Some(report(None)), seawall: Some(report(Some(900.0))) };
         let table = draw(&both);
         for line in table.lines() {
-            assert!(
-                line.chars().count() <= WIDTH,
-                "{}: {line}",
-                line.chars().count()
-            );
+            assert!(line.chars().count() <= WIDTH, "{}: {line}", line.chars().count());
         }
-        assert_eq!(
-            table
-                .lines()
-                .filter(|line| line.starts_with("seawall"))
-                .count(),
-            8
-        );
-        assert_eq!(
-            table
-                .lines()
-                .filter(|line| line.starts_with("bare"))
-                .count(),
-            8
-        );
+        assert_eq!(table.lines().filter(|line| line.starts_with("seawall")).count(), 8);
+        assert_eq!(table.lines().filter(|line| line.starts_with("bare")).count(), 8);
     }
 
     #[test]
     fn a_run_cut_short_shows_what_it_has() {
         let mut short = report(Some(900.0));
         short.phases.truncate(2);
-        let both = Reports {
-            bare: Some(report(None)),
-            seawall: Some(short),
-        };
+        let both = Reports { bare: Some(report(None)), seawall: Some(short) };
         let table = draw(&both);
-        assert_eq!(
-            table
-                .lines()
-                .filter(|line| line.starts_with("seawall"))
-                .count(),
-            3
-        );
+        assert_eq!(table.lines().filter(|line| line.starts_with("seawall")).count(), 3);
         assert_eq!(draw(&Reports::default()), "");
     }
 

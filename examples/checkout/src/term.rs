@@ -74,12 +74,7 @@ mod tests {
     fn numbers_read_well() {
         let told: Vec<_> = [0, 999, 1_000, 1_234_567].map(thousands).into();
         assert_eq!(told, ["0", "999", "1,000", "1,234,567"]);
-        let told: Vec<_> = [0.04, 9.94, 9.96, 999.0, 999.6, 2_001.0]
-            .map(duration)
-            .into();
-        assert_eq!(
-            told,
-            ["0.0 ms", "9.9 ms", "10 ms", "999 ms", "1.0 s", "2.0 s"]
-        );
+        let told: Vec<_> = [0.04, 9.94, 9.96, 999.0, 999.6, 2_001.0].map(duration).into();
+        assert_eq!(told, ["0.0 ms", "9.9 ms", "10 ms", "999 ms", "1.0 s", "2.0 s"]);
     }
 }

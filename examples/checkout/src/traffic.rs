@@ -31,11 +31,7 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            rng: Rng::new(seed),
-            zipf: Zipf::new(KEYS),
-            made: 0,
-        }
+        Self { rng: Rng::new(seed), zipf: Zipf::new(KEYS), made: 0 }
     }
 
     /// Microseconds to the next call, where `rps` come a second at random moments.
@@ -56,10 +52,7 @@ impl Traffic {
         if self.rng.chance(NEW) {
             self.made += 1;
             let new = self.made;
-            return Ask {
-                key: format!("new-{new}"),
-                ..known(self.rng.below(KEYS as u64))
-            };
+            return Ask { key: format!("new-{new}"), ..known(self.rng.below(KEYS as u64)) };
         }
         known(self.zipf.draw(&mut self.rng) as u64)
     }
@@ -96,10 +89,7 @@ mod tests {
         let mut traffic = Traffic::new(1);
         let asks: Vec<_> = (0..100_000).map(|_| traffic.next()).collect();
         let reads = asks.iter().filter(|ask| ask.kind.is_read()).count();
-        let new = asks
-            .iter()
-            .filter(|ask| ask.key.starts_with("new-"))
-            .count();
+        let new = asks.iter().filter(|ask| ask.key.starts_with("new-")).count();
         assert!((84_500..85_500).contains(&reads), "{reads}");
         assert!((4_000..4_500).contains(&new), "{new}");
         let principals: HashSet<_> = asks.iter().map(|ask| &ask.principal).collect();
@@ -119,15 +109,11 @@ mod tests {
 
     #[test]
     fn a_known_key_is_always_the_same_thing_of_the_same_owner() {
-        let known: HashSet<_> = all_known()
-            .map(|ask| (ask.key, ask.principal, ask.kind.path()))
-            .collect();
+        let known: HashSet<_> =
+            all_known().map(|ask| (ask.key, ask.principal, ask.kind.path())).collect();
         assert_eq!(known.len(), KEYS);
         let mut traffic = Traffic::new(1);
-        for ask in (0..10_000)
-            .map(|_| traffic.next())
-            .filter(|ask| ask.key.starts_with("key-"))
-        {
+        for ask in (0..10_000).map(|_| traffic.next()).filter(|ask| ask.key.starts_with("key-")) {
             assert!(known.contains(&(ask.key, ask.principal, ask.kind.path())));
         }
     }
@@ -136,10 +122,7 @@ mod tests {
     fn the_same_seed_makes_the_same_callers() {
         let (mut one, mut other) = (Traffic::new(9), Traffic::new(9));
         for _ in 0..1_000 {
-            assert_eq!(
-                (one.gap(1_000), one.next()),
-                (other.gap(1_000), other.next())
-            );
+            assert_eq!((one.gap(1_000), one.next()), (other.gap(1_000), other.next()));
         }
     }
 }

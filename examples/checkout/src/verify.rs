@@ -113,12 +113,7 @@ mod tests {
     const ASKED: u64 = 100 * SECOND;
 
     fn ask(kind: Kind) -> Ask {
-        Ask {
-            kind,
-            key: "k-1".into(),
-            principal: "m-1".into(),
-            cents: 0,
-        }
+        Ask { kind, key: "k-1".into(), principal: "m-1".into(), cents: 0 }
     }
 
     fn answer(kind: Kind) -> Answer {
@@ -134,34 +129,12 @@ mod tests {
 
     fn judged(ask: &Ask, age: Option<u64>, answer: &Answer) -> Verdict {
         let body = serde_json::to_vec(answer).unwrap();
-        judge(
-            ask,
-            ASKED,
-            &Got {
-                status: 200,
-                age,
-                body: &body,
-                at: ASKED + 20,
-            },
-        )
+        judge(ask, ASKED, &Got { status: 200, age, body: &body, at: ASKED + 20 })
     }
 
     fn refused(kind: Kind, sent: bool, after: u64) -> Verdict {
-        let body = serde_json::to_vec(&Refusal {
-            refused: "circuit_open".into(),
-            sent,
-        })
-        .unwrap();
-        judge(
-            &ask(kind),
-            ASKED,
-            &Got {
-                status: 503,
-                age: None,
-                body: &body,
-                at: ASKED + after,
-            },
-        )
+        let body = serde_json::to_vec(&Refusal { refused: "circuit_open".into(), sent }).unwrap();
+        judge(&ask(kind), ASKED, &Got { status: 503, age: None, body: &body, at: ASKED + after })
     }
 
     #[test]
@@ -173,21 +146,12 @@ mod tests {
 
     #[test]
     fn an_old_answer_is_stale_if_marked_and_wrong_if_not() {
-        let old = Answer {
-            issued_us: ASKED - 30 * SECOND,
-            ..answer(Kind::Quote)
-        };
+        let old = Answer { issued_us: ASKED - 30 * SECOND, ..answer(Kind::Quote) };
         let ask = ask(Kind::Quote);
         assert_eq!(judged(&ask, Some(30), &old), Verdict::Stale);
         assert_eq!(judged(&ask, Some(29), &old), Verdict::Stale);
-        assert_eq!(
-            judged(&ask, None, &old),
-            Verdict::Wrong(Wrong::UnmarkedStale)
-        );
-        assert_eq!(
-            judged(&ask, Some(3), &old),
-            Verdict::Wrong(Wrong::UnderstatedAge)
-        );
+        assert_eq!(judged(&ask, None, &old), Verdict::Wrong(Wrong::UnmarkedStale));
+        assert_eq!(judged(&ask, Some(3), &old), Verdict::Wrong(Wrong::UnderstatedAge));
     }
 
     #[test]
@@ -195,60 +159,23 @@ mod tests {
         let ask = ask(Kind::Quote);
         let right = answer(Kind::Quote);
         for (other, wrong) in [
-            (
-                Answer {
-                    key: "k-2".into(),
-                    ..right.clone()
-                },
-                Wrong::OtherKey,
-            ),
-            (
-                Answer {
-                    principal: "m-2".into(),
-                    ..right.clone()
-                },
-                Wrong::OtherPrincipal,
-            ),
-            (
-                Answer {
-                    kind: Kind::Status,
-                    ..right
-                },
-                Wrong::OtherKind,
-            ),
+            (Answer { key: "k-2".into(), ..right.clone() }, Wrong::OtherKey),
+            (Answer { principal: "m-2".into(), ..right.clone() }, Wrong::OtherPrincipal),
+            (Answer { kind: Kind::Status, ..right }, Wrong::OtherKind),
         ] {
             assert_eq!(judged(&ask, None, &other), Verdict::Wrong(wrong));
-            assert_eq!(
-                judged(&ask, Some(9), &other),
-                Verdict::Wrong(wrong),
-                "a mark excuses none"
-            );
+            assert_eq!(judged(&ask, Some(9), &other), Verdict::Wrong(wrong), "a mark excuses none");
         }
-        let got = Got {
-            status: 200,
-            age: None,
-            body: b"{}",
-            at: ASKED,
-        };
+        let got = Got { status: 200, age: None, body: b"{}", at: ASKED };
         assert_eq!(judge(&ask, ASKED, &got), Verdict::Wrong(Wrong::Unreadable));
     }
 
     #[test]
     fn a_charge_from_the_cache_is_wrong_marked_or_not() {
         let ask = ask(Kind::Charge);
-        let old = Answer {
-            issued_us: ASKED - SECOND,
-            ..answer(Kind::Charge)
-        };
-        for (age, answer) in [
-            (None, &old),
-            (Some(1), &old),
-            (Some(0), &answer(Kind::Charge)),
-        ] {
-            assert_eq!(
-                judged(&ask, age, answer),
-                Verdict::Wrong(Wrong::ChargeFromCache)
-            );
+        let old = Answer { issued_us: ASKED - SECOND, ..answer(Kind::Charge) };
+        for (age, answer) in [(None, &old), (Some(1), &old), (Some(0), &answer(Kind::Charge))] {
+            assert_eq!(judged(&ask, age, answer), Verdict::Wrong(Wrong::ChargeFromCache));
         }
     }
 
@@ -263,12 +190,7 @@ mod tests {
     #[test]
     fn any_other_status_is_a_failure() {
         for status in [404, 500, 502, 503] {
-            let got = Got {
-                status,
-                age: None,
-                body: b"",
-                at: ASKED,
-            };
+            let got = Got { status, age: None, body: b"", at: ASKED };
             assert_eq!(judge(&ask(Kind::Charge), ASKED, &got), Verdict::Failed);
         }
     }

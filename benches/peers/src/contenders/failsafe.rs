@@ -32,9 +32,7 @@ impl Contender for Failsafe {
             Work::BreakerCount => {
                 let policy =
                     failure_policy::consecutive_failures(terms::FAILURES_IN_A_ROW, stays_open);
-                let service = Guarded {
-                    breaker: Config::new().failure_policy(policy).build(),
-                };
+                let service = Guarded { breaker: Config::new().failure_policy(policy).build() };
                 match case.failing_before {
                     0 => Built::less(case, service, "no window: failures in a row"),
                     _ => Built::same(case, service),
@@ -47,17 +45,13 @@ impl Contender for Failsafe {
                     terms::SPAN,
                     stays_open,
                 );
-                let service = Guarded {
-                    breaker: Config::new().failure_policy(policy).build(),
-                };
+                let service = Guarded { breaker: Config::new().failure_policy(policy).build() };
                 Built::less(case, service, "a moving average, no slow and no hung calls")
             }
             Work::BreakerFlap => {
                 let moment = backoff::constant(terms::OPEN_FOR_A_MOMENT);
                 let policy = failure_policy::consecutive_failures(1, moment);
-                let service = Guarded {
-                    breaker: Config::new().failure_policy(policy).build(),
-                };
+                let service = Guarded { breaker: Config::new().failure_policy(policy).build() };
                 Built::less(case, service, "no limit on probes: everyone is let in")
             }
             _ => None,

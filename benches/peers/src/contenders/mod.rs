@@ -48,11 +48,7 @@ mod tests {
                     continue;
                 };
                 let name = contender.name();
-                let expected = if name == BARE {
-                    Seen::Fresh
-                } else {
-                    case.expect
-                };
+                let expected = if name == BARE { Seen::Fresh } else { case.expect };
                 built.caller.run(100);
                 // What another caller sees is what this one has done: they share their layers.
                 for caller in [&mut built.caller.another(), &mut built.caller] {

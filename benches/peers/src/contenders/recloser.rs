@@ -29,22 +29,13 @@ impl Contender for Recloser {
         let breaker = recloser::Recloser::custom().error_rate(terms::FAILURE_RATE as f32);
         match case.work {
             Work::BreakerCount => {
-                let breaker = breaker
-                    .closed_len(terms::WINDOW)
-                    .open_wait(terms::STAYS_OPEN);
-                Built::same(
-                    case,
-                    Guarded {
-                        breaker: breaker.build().into(),
-                    },
-                )
+                let breaker = breaker.closed_len(terms::WINDOW).open_wait(terms::STAYS_OPEN);
+                Built::same(case, Guarded { breaker: breaker.build().into() })
             }
             Work::BreakerFlap => {
                 // One probe: the shortest it can be half open (it takes one call more).
                 let breaker = breaker.half_open_len(1).open_wait(terms::OPEN_FOR_A_MOMENT);
-                let service = Guarded {
-                    breaker: breaker.build().into(),
-                };
+                let service = Guarded { breaker: breaker.build().into() };
                 Built::less(case, service, "no limit on probes: everyone is let in")
             }
             _ => None,

@@ -34,9 +34,6 @@ impl StaleMap {
     /// The last good answer, marked.
     pub(super) fn stale(&self, key: u64) -> Option<Answer> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&key).map(|&(answer, _)| Answer {
-            stale: true,
-            ..answer
-        })
+        kept.get(&key).map(|&(answer, _)| Answer { stale: true, ..answer })
     }
 }

@@ -30,10 +30,9 @@ impl Contender for Tower {
     fn build(&self, case: &'static Case) -> Option<Built> {
         let layers = ServiceBuilder::new();
         match case.work {
-            Work::Bulkhead => Built::same(
-                case,
-                layers.concurrency_limit(terms::LIMIT).service(Backend),
-            ),
+            Work::Bulkhead => {
+                Built::same(case, layers.concurrency_limit(terms::LIMIT).service(Backend))
+            }
             Work::Timeout => Built::same(case, layers.timeout(terms::ATTEMPT).service(Backend)),
             Work::Retry => {
                 let again = Again::when(|_: &Fault| false);
@@ -65,10 +64,7 @@ struct Again<E> {
 // By hand: derived, it would ask errors to be `Clone`.
 impl<E> Clone for Again<E> {
     fn clone(&self) -> Self {
-        Self {
-            budget: Arc::clone(&self.budget),
-            ..*self
-        }
+        Self { budget: Arc::clone(&self.budget), ..*self }
     }
 }
 
@@ -76,11 +72,7 @@ impl<E> Again<E> {
     fn when(worth_it: fn(&E) -> bool) -> Self {
         let ttl = std::time::Duration::from_secs(10);
         let budget = TpsBudget::new(ttl, terms::BUDGET_FLOOR, terms::BUDGET);
-        Self {
-            budget: Arc::new(budget),
-            made: 1,
-            worth_it,
-        }
+        Self { budget: Arc::new(budget), made: 1, worth_it }
     }
 }
 

@@ -88,10 +88,7 @@ fn breaker() -> CircuitBreakerConfigBuilder<DefaultClassifier> {
 }
 
 fn count_breaker() -> CircuitBreakerLayer {
-    breaker()
-        .sliding_window_size(terms::WINDOW)
-        .build()
-        .expect("valid")
+    breaker().sliding_window_size(terms::WINDOW).build().expect("valid")
 }
 
 fn time_breaker() -> CircuitBreakerLayer {
@@ -105,16 +102,11 @@ fn time_breaker() -> CircuitBreakerLayer {
 }
 
 fn bulkhead() -> BulkheadLayer {
-    BulkheadLayer::builder()
-        .max_concurrent_calls(terms::LIMIT)
-        .build()
-        .expect("valid")
+    BulkheadLayer::builder().max_concurrent_calls(terms::LIMIT).build().expect("valid")
 }
 
 fn attempt_timeout() -> TimeLimiterLayer {
-    TimeLimiterLayer::builder()
-        .timeout_duration(terms::ATTEMPT)
-        .build()
+    TimeLimiterLayer::builder().timeout_duration(terms::ATTEMPT).build()
 }
 
 fn budget() -> Arc<dyn RetryBudget> {
@@ -127,9 +119,7 @@ fn stale_answer()
     let keeps = StaleMap::default();
     let serves = keeps.clone();
     let fallback = FallbackLayer::service(move |request: Request| {
-        let kept = serves
-            .stale(request.key)
-            .ok_or(CircuitBreakerError::<Fault>::OpenCircuit);
+        let kept = serves.stale(request.key).ok_or(CircuitBreakerError::<Fault>::OpenCircuit);
         std::future::ready(kept)
     });
     ServiceBuilder::new()
@@ -155,10 +145,7 @@ fn stack(case: &'static Case) -> Option<Built> {
                 let CircuitBreakerError::Inner(error) = error else {
                     return false;
                 };
-                matches!(
-                    error,
-                    BulkheadServiceError::Inner(TimeLimiterError::Timeout)
-                )
+                matches!(error, BulkheadServiceError::Inner(TimeLimiterError::Timeout))
             })
             .budget(budget())
             .build();
@@ -174,24 +161,16 @@ fn stack(case: &'static Case) -> Option<Built> {
         .route(arm(), terms::CANARY)
         .random()
         .build();
-    let deadline = TimeLimiterLayer::builder()
-        .timeout_duration(terms::DEADLINE)
-        .build();
+    let deadline = TimeLimiterLayer::builder().timeout_duration(terms::DEADLINE).build();
     let map = StaleMap::default();
     let serves = map.clone();
     let fallback = FallbackLayer::service(move |request: Request| {
-        let kept = serves
-            .stale(request.key)
-            .ok_or(TimeLimiterError::<ArmError>::Timeout);
+        let kept = serves.stale(request.key).ok_or(TimeLimiterError::<ArmError>::Timeout);
         std::future::ready(kept)
     });
     let service = fallback.layer(deadline.layer(arms).map_response(move |answer| {
         map.keep(answer);
         answer
     }));
-    Built::less(
-        case,
-        service,
-        "no kill switch, SLO, canary verdict, slow and hung calls",
-    )
+    Built::less(case, service, "no kill switch, SLO, canary verdict, slow and hung calls")
 }

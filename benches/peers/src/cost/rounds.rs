@@ -19,27 +19,16 @@ pub struct Pace {
 
 impl Pace {
     /// About 20 seconds for all cases.
-    pub const QUICK: Self = Self {
-        rounds: 9,
-        turn: Duration::from_millis(4),
-    };
+    pub const QUICK: Self = Self { rounds: 9, turn: Duration::from_millis(4) };
     /// A few minutes.
-    pub const THOROUGH: Self = Self {
-        rounds: 31,
-        turn: Duration::from_millis(12),
-    };
+    pub const THOROUGH: Self = Self { rounds: 31, turn: Duration::from_millis(12) };
 }
 
 /// Who takes turns: a contender or a part of the floor.
 #[derive(Clone, Copy, Debug)]
 enum Who {
-    Contender {
-        name: &'static str,
-        lacks: Option<&'static str>,
-    },
-    Part {
-        count: u32,
-    },
+    Contender { name: &'static str, lacks: Option<&'static str> },
+    Part { count: u32 },
 }
 
 /// One that takes turns, on all threads of a crew.
@@ -69,10 +58,7 @@ pub(super) fn measure(
             continue;
         }
         if let Some(contender) = contender.build(case) {
-            let who = Who::Contender {
-                name,
-                lacks: contender.lacks,
-            };
+            let who = Who::Contender { name, lacks: contender.lacks };
             built.push((who, contender.caller));
         }
     }
@@ -113,14 +99,7 @@ fn with(case: &Case, crew: &Crew, pace: Pace, built: &[(Who, Box<dyn Caller>)]) 
         .iter()
         .map(|(who, caller)| {
             let callers = crew.callers(caller.as_ref());
-            Entrant {
-                who: *who,
-                callers,
-                calls: 0,
-                ns: Vec::new(),
-                allocs: 0,
-                made: 0,
-            }
+            Entrant { who: *who, callers, calls: 0, ns: Vec::new(), allocs: 0, made: 0 }
         })
         .collect();
     for entrant in &mut entrants {
@@ -131,11 +110,7 @@ fn with(case: &Case, crew: &Crew, pace: Pace, built: &[(Who, Box<dyn Caller>)]) 
         let count = entrants.len();
         for turn in 0..count {
             let next = (round + turn) % count;
-            let next = if round % 2 == 0 {
-                next
-            } else {
-                count - 1 - next
-            };
+            let next = if round % 2 == 0 { next } else { count - 1 - next };
             entrants[next].take_turn(case, crew);
         }
     }
@@ -175,11 +150,7 @@ impl Entrant {
         } else {
             crew.run(&mut self.callers, self.calls)
         };
-        let start = spent
-            .iter()
-            .map(|spent| spent.start)
-            .min()
-            .expect("a thread");
+        let start = spent.iter().map(|spent| spent.start).min().expect("a thread");
         let end = spent.iter().map(|spent| spent.end).max().expect("a thread");
         let on_cores = (end - start).as_nanos() as f64 * crew.size().min(machine::cores()) as f64;
         let made = self.calls * spent.len() as u64;
@@ -191,10 +162,7 @@ impl Entrant {
 fn rows(case: &'static Case, crews: &[Crew], by_threads: Vec<Vec<Entrant>>) -> Vec<Row> {
     let mut rows = Vec::new();
     // Tasks move between threads, and allocations are counted per thread: with one it is exact.
-    let allocs: Vec<f64> = by_threads[0]
-        .iter()
-        .map(|e| e.allocs as f64 / e.made as f64)
-        .collect();
+    let allocs: Vec<f64> = by_threads[0].iter().map(|e| e.allocs as f64 / e.made as f64).collect();
     for (crew, entrants) in crews.iter().zip(&by_threads) {
         let bare = &entrants[0].ns;
         let floor = (0..bare.len()).map(|round| {
@@ -228,11 +196,7 @@ fn rows(case: &'static Case, crews: &[Crew], by_threads: Vec<Vec<Entrant>>) -> V
         }
     }
     // By contender, then threads (the sort is stable: contenders keep their order).
-    let order = |row: &Row| {
-        contenders::all()
-            .iter()
-            .position(|c| c.name() == row.contender)
-    };
+    let order = |row: &Row| contenders::all().iter().position(|c| c.name() == row.contender);
     rows.sort_by_key(order);
     rows
 }

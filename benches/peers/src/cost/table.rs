@@ -12,11 +12,7 @@ pub(super) fn render(report: &Report) -> String {
     let mut text = format!("{}\n", report.machine);
     let mut lacks = BTreeSet::new();
     for case in CASES {
-        let rows: Vec<&Row> = report
-            .rows
-            .iter()
-            .filter(|row| row.case == case.name)
-            .collect();
+        let rows: Vec<&Row> = report.rows.iter().filter(|row| row.case == case.name).collect();
         if !rows.is_empty() {
             block(&mut text, case, &rows, &mut lacks);
         }
@@ -44,12 +40,7 @@ fn block(text: &mut String, case: &Case, rows: &[&Row], lacks: &mut Lacks) {
         .filter(|row| row.contender == BARE)
         .map(|row| format!("{:.1}", row.floor_ns))
         .collect();
-    _ = writeln!(
-        text,
-        "\n{}: {}",
-        case.name,
-        wrapped(case.about, case.name.len() + 2)
-    );
+    _ = writeln!(text, "\n{}: {}", case.name, wrapped(case.about, case.name.len() + 2));
     _ = writeln!(
         text,
         "  {:<18}{:>9}{:>9}{:>10}{:>9}{:>10}{:>9}{:>8}{:>10}{:>10}",
@@ -74,12 +65,7 @@ fn block(text: &mut String, case: &Case, rows: &[&Row], lacks: &mut Lacks) {
         _ = write!(text, "  {:<18}", format!("{name}{mark}"));
         for (index, row) in own.iter().enumerate() {
             let width = if index == 0 { 9 } else { 10 };
-            _ = write!(
-                text,
-                "{:>width$}{:>9}",
-                figure(row.ns),
-                signed(row.added_ns)
-            );
+            _ = write!(text, "{:>width$}{:>9}", figure(row.ns), signed(row.added_ns));
         }
         _ = write!(text, "{:>8}", allocs(first.allocs));
         let (floor, peer) = match name {
@@ -91,11 +77,7 @@ fn block(text: &mut String, case: &Case, rows: &[&Row], lacks: &mut Lacks) {
             lacks.insert((name, case.name, what));
         }
     }
-    _ = writeln!(
-        text,
-        "  {:<18}{:>9}{:>19}{:>19}",
-        "floor", floors[0], floors[1], floors[2]
-    );
+    _ = writeln!(text, "  {:<18}{:>9}{:>19}{:>19}", "floor", floors[0], floors[1], floors[2]);
 }
 
 /// The best peer of a case at one thread: among those that do the same work, else among all.
@@ -106,21 +88,14 @@ struct Best {
 
 impl Best {
     fn of(rows: &[&Row]) -> Self {
-        let peers = rows
-            .iter()
-            .filter(|row| row.threads == 1 && ![BARE, SEAWALL].contains(&row.contender));
+        let peers =
+            rows.iter().filter(|row| row.threads == 1 && ![BARE, SEAWALL].contains(&row.contender));
         let least = |less: bool| {
-            let ns = peers
-                .clone()
-                .filter(|row| less || row.lacks.is_none())
-                .map(|row| row.ns);
+            let ns = peers.clone().filter(|row| less || row.lacks.is_none()).map(|row| row.ns);
             ns.min_by(f64::total_cmp)
         };
         let same = least(false);
-        Self {
-            ns: same.or_else(|| least(true)),
-            less: same.is_none(),
-        }
+        Self { ns: same.or_else(|| least(true)), less: same.is_none() }
     }
 
     fn ratio(&self, row: &Row) -> String {
@@ -128,44 +103,24 @@ impl Best {
             return String::new();
         };
         let ratio = ratio(row.ns / ns);
-        if self.less {
-            format!("({ratio})")
-        } else {
-            ratio
-        }
+        if self.less { format!("({ratio})") } else { ratio }
     }
 }
 
 fn figure(ns: f64) -> String {
-    if ns.abs() < 1_000.0 {
-        format!("{ns:.1}")
-    } else {
-        format!("{ns:.0}")
-    }
+    if ns.abs() < 1_000.0 { format!("{ns:.1}") } else { format!("{ns:.0}") }
 }
 
 fn signed(ns: f64) -> String {
-    if ns.abs() < 1_000.0 {
-        format!("{ns:+.1}")
-    } else {
-        format!("{ns:+.0}")
-    }
+    if ns.abs() < 1_000.0 { format!("{ns:+.1}") } else { format!("{ns:+.0}") }
 }
 
 fn allocs(count: f64) -> String {
-    if count < 0.005 {
-        "0".into()
-    } else {
-        format!("{count:.2}")
-    }
+    if count < 0.005 { "0".into() } else { format!("{count:.2}") }
 }
 
 fn ratio(ratio: f64) -> String {
-    if ratio < 100.0 {
-        format!("{ratio:.2}")
-    } else {
-        format!("{ratio:.0}")
-    }
+    if ratio < 100.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
 }
 
 /// Breaks a sentence at 110 columns.

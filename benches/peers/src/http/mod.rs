@@ -27,17 +27,9 @@ struct Plan {
 pub fn command(args: &Args) -> Result<(), Failure> {
     let clients = args.number("clients", 16)? as usize;
     let plan = if args.has("quick") {
-        Plan {
-            clients,
-            pairs: 20,
-            turn: Duration::from_millis(50),
-        }
+        Plan { clients, pairs: 20, turn: Duration::from_millis(50) }
     } else {
-        Plan {
-            clients,
-            pairs: 100,
-            turn: Duration::from_millis(100),
-        }
+        Plan { clients, pairs: 100, turn: Duration::from_millis(100) }
     };
     let report = turns::measure(plan)?;
     print!("{}", report::render(&report));

@@ -29,19 +29,14 @@ pub(super) struct Report {
 
 /// The printed table.
 pub(super) fn render(report: &Report) -> String {
-    let mut text = format!(
-        "{}; {} clients, closed loop\n\n",
-        report.machine, report.clients
-    );
+    let mut text = format!("{}; {} clients, closed loop\n\n", report.machine, report.clients);
     _ = writeln!(
         text,
         "  {:<18}{:>12}{:>12}{:>12}{:>12}{:>16}",
         "client", "requests", "rps", "p50 us", "p99 us", "rps over bare",
     );
     for row in &report.rows {
-        let ratio = row
-            .ratio
-            .map_or_else(String::new, |ratio| format!("{:.2} %", ratio * 100.0));
+        let ratio = row.ratio.map_or_else(String::new, |ratio| format!("{:.2} %", ratio * 100.0));
         let line = format!(
             "  {:<18}{:>12}{:>12.0}{:>12.1}{:>12.1}{:>16}",
             row.contender,

@@ -31,10 +31,7 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let address = listener.local_addr()?;
         runtime.spawn(accept(listener));
-        Ok(Self {
-            _runtime: runtime,
-            address,
-        })
+        Ok(Self { _runtime: runtime, address })
     }
 }
 

@@ -50,9 +50,7 @@ where
     B::Data: Send,
     B::Error: Into<Failure> + Send,
 {
-    let uri = format!("http://{address}/accounts/5ea-a11")
-        .parse()
-        .expect("a valid address");
+    let uri = format!("http://{address}/accounts/5ea-a11").parse().expect("a valid address");
     Box::new(Wrapped { name, uri, client })
 }
 
@@ -64,9 +62,7 @@ struct Wrapped<S> {
 
 impl<S> fmt::Debug for Wrapped<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wrapped")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Wrapped").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -156,11 +152,7 @@ pub(super) fn measure(plan: Plan) -> Result<Report, Failure> {
         rows.push(own.row(contestant.name(), Some(median(ratios))));
     }
     rows.insert(0, all.row(bare.name(), None));
-    Ok(Report {
-        machine: machine::describe(),
-        clients: plan.clients,
-        rows,
-    })
+    Ok(Report { machine: machine::describe(), clients: plan.clients, rows })
 }
 
 /// All turns of one contestant.
@@ -183,13 +175,6 @@ impl Tally {
             self.latencies.get(index).copied().unwrap_or_default()
         };
         let (p50, p99) = (rank(50), rank(99));
-        Row {
-            contender,
-            requests: self.latencies.len(),
-            rps: median(self.rates),
-            p50,
-            p99,
-            ratio,
-        }
+        Row { contender, requests: self.latencies.len(), rps: median(self.rates), p50, p99, ratio }
     }
 }

@@ -1,0 +1,254 @@
+//! The key of an HTTP read: what is asked, and who asks.
+
+use ::http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, PRAGMA,
+    RANGE, UPGRADE,
+};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+
+use super::cache_control::Directives;
+use crate::key::{Key, KeyBuilder};
+
+/// Makes [`Key`]s of HTTP reads.
+///
+/// A key is made of the method (`GET` or `HEAD`), scheme, authority and `Host`, path, query, the
+/// *principal* who asks, and the request headers by which responses may differ. There is none, so
+/// the request is neither kept nor answered from a cache,
+/// - for any other method;
+/// - when credentials are there (`Authorization` or `Cookie`) but no principal is known;
+/// - for a request that says `Cache-Control: no-store` or `no-cache` (or `Pragma: no-cache`, RFC
+///   9111 sections 5.2.1 and 5.4), asks for a `Range`, or for an `Upgrade`.
+///
+/// By default the principal is the credentials themselves, in digest. If they change while the
+/// principal doesn't (tokens that are renewed), name it: see [`principal`](Self::principal). If a
+/// caller is known by something else (`X-Api-Key`, a client certificate), name it too, or that header
+/// with [`vary`](Self::vary): what isn't in the key can't tell callers apart.
+///
+/// ```
+/// use http::Request;
+/// use seawall::http::KeyRules;
+///
+/// let rules = KeyRules::new();
+/// let ask = |user: &str| {
+///     Request::get("https://pay.example/methods").header("authorization", user).body(()).unwrap()
+/// };
+/// assert_eq!(rules.key(&ask("Bearer ada")), rules.key(&ask("Bearer ada")));
+/// assert_ne!(rules.key(&ask("Bearer ada")), rules.key(&ask("Bearer bob")));
+/// assert_eq!(rules.key(&Request::post("/charges").body(()).unwrap()), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyRules<P = Credentials> {
+    principal: P,
+    vary: Vec<HeaderName>,
+}
+
+/// Who asks: two requests of the same principal may see each other's responses.
+///
+/// Closures over `&Request<B>` implement it.
+pub trait Principal<B> {
+    /// The principal, if there is one.
+    fn principal(&self, request: &Request<B>) -> Option<Key>;
+
+    /// Does it stand for this header, so that responses that vary by it may share a key? Default:
+    /// for `Authorization`.
+    fn stands_for(&self, header: &HeaderName) -> bool {
+        header == AUTHORIZATION
+    }
+}
+
+impl<F: Fn(&Request<B>) -> Option<Key>, B> Principal<B> for F {
+    fn principal(&self, request: &Request<B>) -> Option<Key> {
+        self(request)
+    }
+}
+
+/// The principal is what `Authorization` and `Cookie` say, in digest: the default [`Principal`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials;
+
+impl<B> Principal<B> for Credentials {
+    fn principal(&self, request: &Request<B>) -> Option<Key> {
+        let headers = request.headers();
+        let (auth, cookie) = (headers.contains_key(AUTHORIZATION), headers.contains_key(COOKIE));
+        (auth || cookie).then(|| {
+            let key = add_header(KeyBuilder::new(), headers, &AUTHORIZATION);
+            add_header(key, headers, &COOKIE).finish()
+        })
+    }
+
+    fn stands_for(&self, header: &HeaderName) -> bool {
+        header == AUTHORIZATION || header == COOKIE
+    }
+}
+
+/// Adds all values of a header, and how many there are.
+fn add_header(key: KeyBuilder, headers: &HeaderMap, name: &HeaderName) -> KeyBuilder {
+    let mut values = 0_u64;
+    let key = headers.get_all(name).iter().fold(key, |key, value| {
+        values += 1;
+        key.part(value.as_bytes())
+    });
+    key.part(&values.to_ne_bytes())
+}
+
+/// What of a request decides whether it has a key; found in one pass over its headers.
+#[derive(Default)]
+struct Seen {
+    credentials: bool,
+    not_for_caches: bool,
+    /// Which of the vary headers are there, one bit each.
+    vary: u64,
+}
+
+impl Default for KeyRules {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl KeyRules {
+    /// The credentials are the principal; responses may vary by `Accept`, `Accept-Encoding` and
+    /// `Accept-Language`.
+    pub fn new() -> Self {
+        Self { principal: Credentials, vary: vec![ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE] }
+    }
+}
+
+impl<P> KeyRules<P> {
+    /// Who asks, in place of the credentials. Default [`Credentials`].
+    ///
+    /// `None` is nobody in particular; with `Authorization` or `Cookie` in the request it means that
+    /// the principal isn't known, and that there is no key.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use seawall::http::KeyRules;
+    /// use seawall::key::Key;
+    ///
+    /// #[derive(Clone, Hash)]
+    /// struct UserId(u64);
+    ///
+    /// let rules = KeyRules::new()
+    ///     .principal(|request: &Request<()>| request.extensions().get::<UserId>().map(Key::of));
+    /// let mut request = Request::get("/methods").header("authorization", "a").body(()).unwrap();
+    /// assert_eq!(rules.key(&request), None, "credentials of someone unknown");
+    ///
+    /// request.extensions_mut().insert(UserId(7));
+    /// let before = rules.key(&request);
+    /// request.headers_mut().insert("authorization", "renewed".parse().unwrap());
+    /// assert!(before.is_some() && before == rules.key(&request));
+    /// ```
+    #[must_use]
+    pub fn principal<B, F>(self, principal: F) -> KeyRules<F>
+    where
+        F: Fn(&Request<B>) -> Option<Key>,
+    {
+        KeyRules { principal, vary: self.vary }
+    }
+
+    /// More request headers that go into the key, so that responses may `Vary` by them. Default:
+    /// `Accept`, `Accept-Encoding`, `Accept-Language`; 64 in all, of which those beyond are left out
+    /// (and responses that vary by them are not kept).
+    #[must_use]
+    pub fn vary(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        for header in headers {
+            if self.vary.len() < 64 && !self.vary.contains(&header) {
+                self.vary.push(header);
+            }
+        }
+        self
+    }
+
+    /// The key of `request`, if it is a read that may be answered from a cache.
+    pub fn key<B>(&self, request: &Request<B>) -> Option<Key>
+    where
+        P: Principal<B>,
+    {
+        self.key_and_principal(request).map(|(key, _)| key)
+    }
+
+    /// The key, and whether a principal is in it.
+    #[inline]
+    pub(super) fn key_and_principal<B>(&self, request: &Request<B>) -> Option<(Key, bool)>
+    where
+        P: Principal<B>,
+    {
+        let method = request.method();
+        if *method != Method::GET && *method != Method::HEAD {
+            return None;
+        }
+        let seen = self.look(request.headers());
+        if seen.not_for_caches {
+            return None;
+        }
+        let principal = self.principal.principal(request);
+        if seen.credentials && principal.is_none() {
+            return None;
+        }
+        let key = self.build(request, method, principal, seen.vary);
+        Some((key, principal.is_some()))
+    }
+
+    /// The key that a `GET` of the same target, by the same caller, has.
+    pub(super) fn key_of_get<B>(&self, request: &Request<B>) -> Key
+    where
+        P: Principal<B>,
+    {
+        let seen = self.look(request.headers());
+        let principal = self.principal.principal(request);
+        self.build(request, &Method::GET, principal, seen.vary)
+    }
+
+    fn build<B>(
+        &self,
+        request: &Request<B>,
+        method: &Method,
+        principal: Option<Key>,
+        vary: u64,
+    ) -> Key {
+        let (uri, headers) = (request.uri(), request.headers());
+        let mut key = KeyBuilder::new()
+            .part(method.as_str().as_bytes())
+            .part(uri.scheme_str().unwrap_or_default().as_bytes())
+            .part(uri.authority().map_or("", |a| a.as_str()).as_bytes())
+            .part(headers.get(HOST).map_or(b"", HeaderValue::as_bytes))
+            .part(uri.path_and_query().map_or("", |p| p.as_str()).as_bytes());
+        if let Some(principal) = principal {
+            key = key.part(&principal.to_bytes());
+        }
+        key = key.part(&vary.to_ne_bytes());
+        for (i, name) in self.vary.iter().enumerate() {
+            if vary & 1 << i != 0 {
+                key = add_header(key, headers, name);
+            }
+        }
+        key.finish()
+    }
+
+    fn look(&self, headers: &HeaderMap) -> Seen {
+        let mut seen = Seen::default();
+        for (name, value) in headers {
+            if let Some(i) = self.vary.iter().position(|vary| vary == name) {
+                seen.vary |= 1 << i;
+            }
+            // `if`s, not a `match`: these are no patterns; each is a comparison of one byte.
+            if name == AUTHORIZATION || name == COOKIE {
+                seen.credentials = true;
+            } else if name == CACHE_CONTROL || name == PRAGMA {
+                let asks = Directives::parse([value.as_bytes()]);
+                seen.not_for_caches |= asks.no_store || asks.no_cache;
+            } else if name == RANGE || name == UPGRADE {
+                seen.not_for_caches = true;
+            }
+        }
+        seen
+    }
+
+    /// Is `header` in the key, or does the principal stand for it?
+    pub(super) fn covers<B>(&self, header: &HeaderName) -> bool
+    where
+        P: Principal<B>,
+    {
+        *header == HOST || self.vary.contains(header) || self.principal.stands_for(header)
+    }
+}

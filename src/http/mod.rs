@@ -1,0 +1,86 @@
+//! HTTP clients behind a seawall: bodies, outcomes, keys, cache rules. Feature `http`.
+//!
+//! The rooms know nothing of HTTP; they ask how a call ended, what its key is, how to mark a stale
+//! answer. Here are the answers for `http::Request` and `http::Response`, hence for every client and
+//! server of the tower family.
+//!
+//! ```text
+//!  cached fallback   CacheRules: what may be kept (RFC 9111, RFC 5861), under which key
+//!    ⋮               ByStatus: how a call ended; Retry-After
+//!  timeout
+//!    Buffer          reads the bodies of reads, so that all of the above covers them
+//!      client        hyper-util, reqwest, tonic
+//! ```
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::{BodyExt, Full};
+//! use seawall::error::{BoxError, Error};
+//! use seawall::http::{self as sea, BufferConfig, BufferLayer, CachedLayer};
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let mut answers = ["9.99 EUR"].into_iter();
+//! let mut client = ServiceBuilder::new()
+//!     .layer(CachedLayer::cached(sea::cached("quotes"))?)
+//!     .map_err(Error::from) // any client's error can then carry a refusal
+//!     .layer(BufferLayer::new(BufferConfig::new())?)
+//!     .service(service_fn(move |_: Request<()>| {
+//!         let mut response = Response::new(Full::new(Bytes::new()));
+//!         match answers.next() {
+//!             Some(quote) => *response.body_mut() = Full::from(quote),
+//!             None => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+//!         }
+//!         async move { Ok::<_, BoxError>(response) }
+//!     }));
+//!
+//! let quote = || Request::get("https://pay.example/quotes/7").body(()).unwrap();
+//! client.ready().await.unwrap().call(quote()).await.unwrap();
+//! let stale = client.ready().await.unwrap().call(quote()).await.unwrap();
+//! assert_eq!((stale.status(), &stale.headers()["age"]), (StatusCode::OK, &"0".parse().unwrap()));
+//! assert_eq!(stale.into_body().collect().await.unwrap().to_bytes(), "9.99 EUR");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Clients
+//! hyper-util's `Client` is a service of `http::Request` as it is. reqwest takes and gives its own
+//! types; these lines make it one:
+//!
+//! ```
+//! let reqwest = reqwest::Client::new();
+//! let client = tower::service_fn(move |request: http::Request<reqwest::Body>| {
+//!     let reqwest = reqwest.clone();
+//!     async move {
+//!         let response = reqwest.execute(request.try_into()?).await?;
+//!         Ok::<http::Response<reqwest::Body>, reqwest::Error>(response.into())
+//!     }
+//! });
+//! ```
+//!
+//! Let no client under a seawall have a timeout or retries of its own that differ from it.
+
+mod body;
+mod buffer;
+#[cfg(feature = "cache")]
+mod cache;
+mod cache_control;
+mod classify;
+mod error;
+mod grpc;
+mod key;
+mod mark;
+mod reading;
+mod retry_after;
+
+pub use body::Body;
+pub use buffer::{Buffer, BufferConfig, BufferLayer, IsRead, SafeMethods};
+#[cfg(feature = "cache")]
+pub use cache::{Asked, CacheRules, CachedLayer, KeptResponse, cached};
+pub use classify::{ByStatus, ConnectErrors, IsConnect, NoneKnown};
+pub use error::{BufferError, ClientError};
+pub use grpc::ByGrpcStatus;
+pub use key::{Credentials, KeyRules, Principal};
+pub use reading::ResponseFuture;

@@ -124,12 +124,12 @@ mod tests {
         assert_eq!(FULL.after_advice(7, None), 7);
     }
 
-    /// As the article writes it, in floating point and without a cap on its numbers.
-    fn naive_range(backoff: Backoff, n: u32, last: u64) -> (f64, f64) {
-        let (base, cap) = (backoff.base as f64, backoff.cap as f64);
+    /// As the article writes it, in numbers that don't overflow.
+    fn naive_range(backoff: Backoff, n: u32, last: u64) -> (u128, u128) {
+        let (base, cap) = (u128::from(backoff.base), u128::from(backoff.cap));
         match backoff.jitter {
-            Jitter::Full => (0.0, cap.min(base * 2_f64.powi(n.min(2_000) as i32))),
-            Jitter::Decorrelated => (base, cap.min((last as f64).max(base) * 3.0)),
+            Jitter::Full => (0, cap.min(base << n.min(64))),
+            Jitter::Decorrelated => (base, cap.min(u128::from(last).max(base) * 3)),
         }
     }
 
@@ -148,10 +148,11 @@ mod tests {
             let backoff = Backoff { jitter, base, cap: base.saturating_add(more), advice_cap: 0 };
             let (low, high) = naive_range(backoff, n, last);
             let wait = backoff.draw(n, last, bits);
-            prop_assert!(wait as f64 >= low && wait as f64 <= high, "{wait} in {low}..={high}");
+            prop_assert!((low..=high).contains(&wait.into()), "{wait} in {low}..={high}");
             prop_assert!(wait <= backoff.cap);
-            // Nothing drawn is the range's lower end, all drawn its upper.
-            prop_assert_eq!(backoff.draw(n, last, 0) as f64, low.min(high));
+            // Both ends can be drawn.
+            let ends = (backoff.draw(n, last, 0), backoff.draw(n, last, u64::MAX));
+            prop_assert_eq!((u128::from(ends.0), u128::from(ends.1)), (low, high));
         }
     }
 }

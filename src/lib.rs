@@ -11,17 +11,21 @@
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
 //! | [`kill_switch`] | halts, or bypasses, by one flip |
+//! | [`retry`] | makes a failed call again, where that does no harm, within a [`budget`] |
+//! | [`hedge`] | makes a slow read twice, and takes the first answer |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
-//! What they share: how calls end ([`outcome`]), what a refusal says ([`error`]), how stale answers are
-//! marked ([`stale`]), who listens ([`event`]), and time ([`clock`]).
+//! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
+//! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`]), and time
+//! ([`clock`]).
 //!
 //! # Features
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `cache` | the cached fallback and its store |
 //! | `http` | HTTP |
+//! | `tower` | a [`budget`] under tower's own retry |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
 //! # How the house is laid out
@@ -43,6 +47,7 @@ pub mod fallback;
 pub mod guarded;
 #[cfg(doc)]
 pub mod guide;
+pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod key;

@@ -44,8 +44,8 @@ impl Backoff {
     pub(crate) fn draw(&self, n: u32, last: u64, bits: u64) -> u64 {
         match self.jitter {
             Jitter::Full => {
-                let doubled =
-                    1_u64.checked_shl(n).map_or(u64::MAX, |by| self.base.saturating_mul(by));
+                let doublings = 1_u64.checked_shl(n).unwrap_or(u64::MAX);
+                let doubled = self.base.saturating_mul(doublings);
                 between(0, doubled.min(self.cap), bits)
             }
             Jitter::Decorrelated => {
@@ -65,7 +65,10 @@ impl Backoff {
 /// From `low` to `high`, both included; `low` if that is the higher one.
 fn between(low: u64, high: u64, bits: u64) -> u64 {
     let span = high.saturating_sub(low);
-    low + rng::below(bits, span.saturating_add(1)).min(span)
+    match span.checked_add(1) {
+        Some(values) => low + rng::below(bits, values),
+        None => bits,
+    }
 }
 
 #[cfg(all(test, not(seawall_loom)))]

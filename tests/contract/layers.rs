@@ -5,8 +5,11 @@ use std::time::Duration;
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
 use seawall::fallback::{self, Failed, FallbackConfig, FallbackLayer, Function, NoContext};
+use seawall::hedge::{HedgeConfig, HedgeLayer};
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig, KillSwitchLayer};
 use seawall::ready::ReadyInCallLayer;
+use seawall::request::{Ask, Safe};
+use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
 #[cfg(feature = "cache")]
 use seawall::{
@@ -14,10 +17,9 @@ use seawall::{
     key::Key,
 };
 use tower::layer::util::Stack;
+use tower::util::MapRequestLayer;
 
-#[cfg(feature = "cache")]
-use crate::inner::Req;
-use crate::inner::{Err, Res};
+use crate::inner::{Acting, Err, Req, Res};
 
 /// A layer and what the probes must know of it.
 pub(crate) struct Subject<L> {
@@ -160,6 +162,56 @@ pub(crate) fn cached() -> Subject<CachedLayer<ByKey<KeyOf>, Res>> {
     let key: KeyOf = |request| Some(Key::of(request));
     let layer = FallbackLayer::cached(CachedConfig::new("probed", key)).unwrap();
     Subject::new(layer).while_pending(WhilePending::AnswersItself)
+}
+
+/// A layer over requests with room for marks, between two that put them in and take them out.
+type Marked<L, R> =
+    Stack<Stack<MapRequestLayer<fn(Ask<Req>) -> Req>, L>, MapRequestLayer<fn(Req) -> R>>;
+
+fn marked<L, R>(layer: L, into: fn(Req) -> R, apart: usize) -> Subject<Marked<L, R>> {
+    let out: fn(Ask<Req>) -> Req = Ask::into_inner;
+    let layer =
+        Stack::new(Stack::new(MapRequestLayer::new(out), layer), MapRequestLayer::new(into));
+    Subject {
+        // The functions that map are two words of the service.
+        depth: 2,
+        // The request for another attempt, and the timer.
+        apart: size_of::<Ask<Req>>() + size_of::<tokio::time::Sleep>() + apart,
+        ..Subject::new(layer)
+    }
+}
+
+/// Repeats nothing here: an unknown error of what may be done once.
+pub(crate) fn retry() -> Subject<Marked<RetryLayer, Ask<Req>>> {
+    let layer = RetryLayer::new(RetryConfig::new("probed")).unwrap();
+    let handle = layer.handle();
+    // The last result, while the next attempt is waited for.
+    let result = size_of::<Result<Res, Err>>();
+    marked(layer, Ask::once, result).gauge("retries", move || handle.snapshot().retries)
+}
+
+/// Its delay is never over here.
+pub(crate) fn hedge() -> Subject<Marked<HedgeLayer, Safe<Ask<Req>>>> {
+    let config = HedgeConfig::new("probed").after(Duration::from_secs(60 * 60));
+    let layer = HedgeLayer::new(config).unwrap();
+    let handle = layer.handle();
+    // The second call.
+    let mut subject = marked(layer, Safe::from_read, size_of::<Acting>())
+        .gauge("hedges", move || handle.snapshot().hedges);
+    subject.needs_timer = true;
+    subject
+}
+
+/// As an attempt's timeout is: with the deadline of each request.
+pub(crate) fn timeout_with_deadline()
+-> Subject<Marked<TimeoutLayer<seawall::request::InRequest>, Ask<Req>>> {
+    let config = TimeoutConfig::new("probed").limit(Duration::from_secs(60 * 60));
+    let layer = TimeoutLayer::new(config).unwrap().with_deadline();
+    let handle = layer.handle();
+    let mut subject =
+        marked(layer, Ask::once, 0).gauge("timeouts", move || handle.snapshot().timeouts);
+    subject.needs_timer = true;
+    subject
 }
 
 type Stacked =

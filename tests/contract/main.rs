@@ -36,9 +36,12 @@ ask! {
         #[cfg(feature = "cache")]
         cached
         fallback
+        hedge
         ready_in_call
+        retry
         stacked
         timeout
+        timeout_with_deadline
     }
     probes: {
         passes_answers_and_errors_through

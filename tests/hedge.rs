@@ -35,7 +35,7 @@ const DOWN: Answer = Err(Error::Inner("down"));
 #[derive(Clone)]
 struct Slow {
     steps: &'static [Step],
-    asked: Arc<Mutex<Vec<(Instant, Ask<()>)>>>,
+    asked: Arc<Mutex<Vec<Ask<()>>>>,
     /// Calls that were neither answered nor dropped.
     live: Arc<AtomicU32>,
     ready: Arc<AtomicU32>,
@@ -65,7 +65,7 @@ impl Slow {
 
     fn numbers(&self) -> Vec<u32> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().map(|(_, ask)| ask.attempt().unwrap().number()).collect()
+        asked.iter().map(|ask| ask.attempt().unwrap().number()).collect()
     }
 }
 
@@ -80,7 +80,7 @@ impl Service<Ask<()>> for Slow {
 
     fn call(&mut self, ask: Ask<()>) -> Self::Future {
         let mut asked = self.asked.lock().unwrap();
-        asked.push((Instant::now(), ask));
+        asked.push(ask);
         let (takes, answer) = self.steps[(asked.len() - 1).min(self.steps.len() - 1)];
         self.live.fetch_add(1, SeqCst);
         let live = Live(Arc::clone(&self.live));

@@ -18,7 +18,7 @@ mod rig;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
-use plan::{Op, Settings};
+use plan::{End, Mark, Op, Settings, Shape};
 use rig::Rig;
 
 fn cases() -> ProptestConfig {
@@ -65,4 +65,44 @@ fn a_breaker_over_the_last_span_does_what_the_model_does() {
 #[test]
 fn a_ramping_breaker_does_what_the_model_does() {
     agrees(plan::ramps());
+}
+
+// What the oracle once found, each in its shortest form.
+
+fn does_what_the_model_does(settings: &Settings, ops: &[Op]) {
+    if let Err(error) = follow(settings, ops) {
+        panic!("{error}");
+    }
+}
+
+/// A window of ten calls that opens at half of two, for 100 ms.
+fn plain() -> Settings {
+    Settings {
+        shape: Shape::Count(10),
+        failure_ratio: Some(500_000),
+        slow: None,
+        consecutive: None,
+        consecutive_slow: None,
+        failures: None,
+        min_calls: 2,
+        cancels: Some(plan::SECOND),
+        cool_down: 100 * plan::MS,
+        factor_percent: 200,
+        cap: 10 * plan::SECOND,
+        probes: 3,
+        lease: 10 * plan::SECOND,
+        ramp: Vec::new(),
+        ramp_step: plan::SECOND,
+        shadow: false,
+    }
+}
+
+const OPEN: Op = Op::Burst(2, End::Err);
+const DEADLINE: Op = Op::To(Mark::Wait, 0);
+
+#[test]
+fn an_operator_who_ends_a_round_of_probes_is_told_what_they_came_to() {
+    for order in [Op::ForceOpen, Op::ForceClose, Op::Disable, Op::Reset] {
+        does_what_the_model_does(&plain(), &[OPEN, DEADLINE, Op::Burst(1, End::Ok), order]);
+    }
 }

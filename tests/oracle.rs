@@ -106,3 +106,22 @@ fn an_operator_who_ends_a_round_of_probes_is_told_what_they_came_to() {
         does_what_the_model_does(&plain(), &[OPEN, DEADLINE, Op::Burst(1, End::Ok), order]);
     }
 }
+
+#[test]
+fn a_probe_that_says_nothing_after_its_lease_is_a_slow_failure_all_the_same() {
+    for cancels in [None, Some(60 * plan::SECOND)] {
+        let settings = Settings { cancels, probes: 1, ..plain() };
+        let late = [OPEN, DEADLINE, Op::Start(0), Op::On(settings.lease)];
+        for end in [Op::Cancel(0), Op::Finish(0, End::Ignored), Op::Finish(0, End::NotSent)] {
+            does_what_the_model_does(&settings, &[&late[..], &[end]].concat());
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_says_nothing_after_its_round_is_no_late_outcome() {
+    let once = [OPEN, DEADLINE, Op::Start(0), Op::Start(0), Op::Reset];
+    let again = [OPEN, DEADLINE, Op::Start(0), Op::Start(0)];
+    let ends = [Op::Cancel(0), Op::Finish(0, End::Ignored)];
+    does_what_the_model_does(&plain(), &[&once[..], &again, &ends].concat());
+}

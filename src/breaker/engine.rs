@@ -227,17 +227,23 @@ impl Engine {
         refuses && !self.live.shadow()
     }
 
-    /// Takes back the ticket of a call that says nothing: its probe goes to the next caller.
-    pub(crate) fn give_back(&self, ticket: Ticket) {
+    /// Takes back the ticket of a call that says nothing: its probe goes to the next caller, unless
+    /// its lease has run out, which says enough.
+    pub(crate) fn give_back(&self, ticket: Ticket, now: impl Fn() -> Moment) -> Option<Transition> {
         match ticket.role {
             Role::Counted(Some(place)) => {
                 self.cohorts.end(place);
             }
-            Role::Probe(seat) if !self.probes.give_back(seat, ticket.generation) => {
-                self.count_stale();
+            Role::Probe(seat) => {
+                let (gate, now) = (self.gate.load(), now());
+                if gate.generation() == ticket.generation && self.probes.is_over(seat, now) {
+                    return self.decide(gate, seat, Entry::default(), None, now);
+                }
+                self.probes.give_back(seat, ticket.generation);
             }
             _ => {}
         }
+        None
     }
 
     /// Takes back the ticket of a call that was dropped: old enough, it counts as a slow failure.
@@ -254,8 +260,7 @@ impl Engine {
                 return (true, self.record(ticket, ending, || now).1);
             }
         }
-        self.give_back(ticket);
-        (false, None)
+        (false, self.give_back(ticket, now))
     }
 
     /// Takes back the ticket of a call that ended so; gives whether it was slow, and the transition

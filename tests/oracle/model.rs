@@ -3,8 +3,7 @@
 //! Where the documents leave the library free, the model forks: a [`Fork`] is asked for each such
 //! decision, and every answer gives one [`World`]. What is seen of the library must agree with at
 //! least one of them. There are three such freedoms: *when*, within a cohort's width, a hanging
-//! call is counted; whether a call that says nothing (cancelled young, ignored, stale) occasions
-//! that counting; and which calls a ramp lets through.
+//! call is counted; whether a call that enters nothing into the window occasions that counting; and which calls a ramp lets through.
 
 use std::collections::VecDeque;
 
@@ -618,36 +617,32 @@ impl World {
     ) {
         let call = |world: &Self| world.calls.iter().position(|call| call.id == id).unwrap();
         let age = self.calls[call(self)].started.map_or(0, |start| self.now.saturating_sub(start));
-        let entry = says(age);
-        if entry.is_some() || fork.choose(2) == 0 {
+        let mut entry = says(age);
+        let sure = entry.is_some() && self.calls[call(self)].role == Role::Counted;
+        if sure || fork.choose(2) == 0 {
             self.count_hung(fork);
         }
-        let over = {
-            let call = &self.calls[call(self)];
-            self.is_over(call)
-        };
         let call = self.calls.remove(call(self));
         if call.role == Role::Free {
             return;
         }
-        if call.generation != self.generation {
-            self.stale += u64::from(entry.is_some());
-            return;
-        }
-        match call.role {
-            _ if call.watch == Watch::Counted => {}
-            Role::Probe { decided: true, .. } => self.stale += u64::from(entry.is_some()),
-            Role::Probe { .. } if over => self.decide(SLOW_FAILURE, None),
-            Role::Probe { .. } => {
-                if let Some(entry) = entry {
-                    self.decide(entry, asked);
-                }
+        let fresh = call.generation == self.generation;
+        if let Role::Probe { until, .. } = call.role {
+            if fresh && self.now >= until {
+                entry = Some(SLOW_FAILURE);
             }
+        }
+        let Some(entry) = entry else {
+            return;
+        };
+        match call.role {
+            _ if !fresh => self.stale += 1,
+            Role::Probe { decided: true, .. } => self.stale += 1,
+            Role::Probe { .. } => self.decide(entry, asked),
+            _ if call.watch == Watch::Counted => {}
             _ => {
-                if let Some(entry) = entry {
-                    self.enter(entry);
-                    self.judge(asked);
-                }
+                self.enter(entry);
+                self.judge(asked);
             }
         }
     }

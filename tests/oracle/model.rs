@@ -154,6 +154,8 @@ pub(crate) struct World {
     calls: Vec<Call>,
     /// When the calls of this generation started, for their cohorts.
     starts: Vec<u64>,
+    /// Since the calls of this generation began to be watched, the clock was set back.
+    went_back: bool,
     seats: usize,
     round_began: u64,
     decided: Vec<Entry>,
@@ -176,6 +178,7 @@ impl World {
             slow_run: 0,
             calls: Vec::new(),
             starts: Vec::new(),
+            went_back: false,
             seats: 0,
             round_began: 0,
             decided: Vec::new(),
@@ -187,6 +190,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, now: u64) {
+        self.went_back |= now < self.now;
         self.now = now;
         for call in &mut self.calls {
             call.back_then |= call.started.is_some_and(|start| now < start);
@@ -386,6 +390,7 @@ impl World {
             call.watch = Watch::Unwatched;
         }
         self.starts.clear();
+        self.went_back = false;
     }
 
     /// Counts calls that hang: all that must be by now, and perhaps some that may be. Those found at
@@ -476,10 +481,14 @@ impl World {
         let stamped = watched || matches!(role, Role::Probe { .. });
         if watched {
             self.starts.push(self.now);
-            // A cohort that lies ahead of the clock may be in the way.
-            watched = !self.watched().any(|call| call.back_then) || fork.choose(2) == 0;
+            // A cohort that lies ahead of the clock, or was counted before it went back, may be in
+            // the way.
+            watched = !self.went_back || fork.choose(2) == 0;
         }
         if !ready {
+            if watched && self.went_back {
+                self.count_hung(fork);
+            }
             return Answer::NotReady;
         }
         self.calls.push(Call {
@@ -490,6 +499,10 @@ impl World {
             watch: if watched { Watch::Watched } else { Watch::Unwatched },
             back_then: false,
         });
+        if watched && self.went_back {
+            // Or it gives way now.
+            self.count_hung(fork);
+        }
         Answer::Admitted
     }
 
@@ -503,7 +516,10 @@ impl World {
     // ---- probes
 
     fn probe(&self) -> Role {
-        Role::Probe { until: self.now.saturating_add(self.settings.lease), decided: false }
+        Role::Probe {
+            until: self.now.max(self.round_began).saturating_add(self.settings.lease),
+            decided: false,
+        }
     }
 
     fn free_seats(&self) -> usize {
@@ -517,7 +533,7 @@ impl World {
     fn next_lease_end(&self) -> Option<u64> {
         let ends = self.calls.iter().filter_map(|call| match call.role {
             Role::Probe { until, decided: false } if call.generation == self.generation => {
-                Some(until - self.now)
+                Some(until - self.now.max(self.round_began))
             }
             _ => None,
         });

@@ -18,7 +18,7 @@ mod rig;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
-use plan::{End, Mark, Op, Settings, Shape};
+use plan::{Change, End, Mark, Op, Settings, Shape};
 use rig::Rig;
 
 fn cases() -> ProptestConfig {
@@ -124,4 +124,15 @@ fn a_probe_that_says_nothing_after_its_round_is_no_late_outcome() {
     let again = [OPEN, DEADLINE, Op::Start(0), Op::Start(0)];
     let ends = [Op::Cancel(0), Op::Finish(0, End::Ignored)];
     does_what_the_model_does(&plain(), &[&once[..], &again, &ends].concat());
+}
+
+#[test]
+fn who_finds_that_the_probes_suffice_under_eased_rules_is_let_in() {
+    let settings = Settings { failure_ratio: Some(1), lease: plan::MS, probes: 2, ..plain() };
+    let eased = Op::Change(Change::FailureRatio(Some(1_000_000)));
+    let half_way = [OPEN, DEADLINE, Op::Start(0), Op::Burst(1, End::Ok), eased];
+    does_what_the_model_does(
+        &settings,
+        &[&half_way[..], &[Op::On(plan::MS), Op::Start(0)]].concat(),
+    );
 }

@@ -34,8 +34,7 @@ fn cases() -> ProptestConfig {
     }
 }
 
-fn follow(settings: &Settings, ops: &[Op]) -> Result<(), TestCaseError> {
-    let mut rig = Rig::new(settings);
+fn drive(mut rig: Rig, ops: &[Op]) -> Result<(), TestCaseError> {
     for op in ops {
         rig.run(*op)?;
     }
@@ -43,13 +42,24 @@ fn follow(settings: &Settings, ops: &[Op]) -> Result<(), TestCaseError> {
     rig.lap()
 }
 
-fn agrees(settings: impl Strategy<Value = Settings>) {
+fn follow(settings: &Settings, ops: &[Op]) -> Result<(), TestCaseError> {
+    drive(Rig::new(settings), ops)
+}
+
+fn run(
+    settings: impl Strategy<Value = Settings>,
+    case: impl Fn(&Settings, &[Op]) -> Result<(), TestCaseError>,
+) {
     let all = (settings, plan::ops());
-    match TestRunner::new(cases()).run(&all, |(settings, ops)| follow(&settings, &ops)) {
+    match TestRunner::new(cases()).run(&all, |(settings, ops)| case(&settings, &ops)) {
         Ok(()) => {}
         Err(TestError::Fail(why, (settings, ops))) => panic!("{why}\n{settings:?}\n{ops:?}"),
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
+}
+
+fn agrees(settings: impl Strategy<Value = Settings>) {
+    run(settings, follow);
 }
 
 #[test]
@@ -65,6 +75,12 @@ fn a_breaker_over_the_last_span_does_what_the_model_does() {
 #[test]
 fn a_ramping_breaker_does_what_the_model_does() {
     agrees(plan::ramps());
+}
+
+#[test]
+fn whatever_the_clock_does_nothing_is_lost_and_no_count_lies() {
+    let settings = prop_oneof![plan::count_windows(), plan::time_windows(), plan::ramps()];
+    run(settings, |settings, ops| drive(Rig::loose(settings), ops));
 }
 
 // What the oracle once found, each in its shortest form.

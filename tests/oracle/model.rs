@@ -2,8 +2,9 @@
 //!
 //! Where the documents leave the library free, the model forks: a [`Fork`] is asked for each such
 //! decision, and every answer gives one [`World`]. What is seen of the library must agree with at
-//! least one of them. There are three such freedoms: *when*, within a cohort's width, a hanging
-//! call is counted; whether a call that enters nothing into the window occasions that counting; and which calls a ramp lets through.
+//! least one of them. The freedoms are: *when*, within a cohort's width, a hanging call is counted;
+//! whether a call that enters nothing into the window occasions that counting; whether a call that
+//! starts after the clock went back is watched before it ends; which calls a ramp lets through.
 
 use std::collections::VecDeque;
 
@@ -97,8 +98,6 @@ struct Call {
     started: Option<u64>,
     role: Role,
     watch: Watch,
-    /// The clock was set back to before it started: when it hangs is anybody's guess.
-    back_then: bool,
 }
 
 /// A transition, as it must be told.
@@ -192,9 +191,6 @@ impl World {
     pub(crate) fn at(&mut self, now: u64) {
         self.went_back |= now < self.now;
         self.now = now;
-        for call in &mut self.calls {
-            call.back_then |= call.started.is_some_and(|start| now < start);
-        }
         self.steps.clear();
     }
 
@@ -409,20 +405,14 @@ impl World {
             let together = start..=start + width + grain;
             let last = self.starts.iter().filter(|start| together.contains(start)).max();
             let (may, must) = (start + threshold - grain, last.unwrap() + threshold + grain);
-            let mut group: Vec<_> = self
-                .calls
-                .iter_mut()
-                .filter(|call| call.watch == Watch::Watched && call.started == Some(start))
-                .collect();
-            let any_time = group.iter().any(|call| call.back_then);
-            let count = match self.now {
-                _ if any_time => fork.choose(2) == 1,
-                now if now < may => false,
-                now => now >= must || fork.choose(2) == 1,
-            };
-            if count {
-                hung += group.len();
-                group.iter_mut().for_each(|call| call.watch = Watch::Counted);
+            if self.now < may || (self.now < must && fork.choose(2) == 0) {
+                break;
+            }
+            for call in &mut self.calls {
+                if call.watch == Watch::Watched && call.started == Some(start) {
+                    call.watch = Watch::Counted;
+                    hung += 1;
+                }
             }
         }
         if hung > 0 {
@@ -481,14 +471,10 @@ impl World {
         let stamped = watched || matches!(role, Role::Probe { .. });
         if watched {
             self.starts.push(self.now);
-            // A cohort that lies ahead of the clock, or was counted before it went back, may be in
-            // the way.
+            // A cohort that was counted before the clock went back may be in the way.
             watched = !self.went_back || fork.choose(2) == 0;
         }
         if !ready {
-            if watched && self.went_back {
-                self.count_hung(fork);
-            }
             return Answer::NotReady;
         }
         self.calls.push(Call {
@@ -497,12 +483,7 @@ impl World {
             started: stamped.then_some(self.now),
             role,
             watch: if watched { Watch::Watched } else { Watch::Unwatched },
-            back_then: false,
         });
-        if watched && self.went_back {
-            // Or it gives way now.
-            self.count_hung(fork);
-        }
         Answer::Admitted
     }
 

@@ -33,8 +33,13 @@ pub(crate) trait Settle {
 
 /// What is owed when the call ends with a result.
 pub(crate) trait SettleWith<Res, E>: Settle {
-    /// The call ended with `result`.
-    fn finished(self, result: Result<&Res, &E>);
+    /// What the result means to the room.
+    type Verdict;
+    /// Judges `result`. A classifier of the user's runs here and may panic: nothing is taken back
+    /// before it has spoken, and if it doesn't, the call ends as if it had been dropped.
+    fn judge(&self, result: Result<&Res, &E>) -> Self::Verdict;
+    /// The call ended with a result that was judged so.
+    fn finished(self, verdict: Self::Verdict);
 }
 
 /// Holds a [`Settle`] until its call ends, and knows whether the inner service is running: a panic
@@ -103,8 +108,11 @@ where
                 owed.inside = false;
                 match &polled {
                     Poll::Ready(result) => {
-                        if let Some(debt) = owed.debt.take() {
-                            debt.finished(result.as_ref());
+                        if let Some(debt) = &owed.debt {
+                            let verdict = debt.judge(result.as_ref());
+                            if let Some(debt) = owed.debt.take() {
+                                debt.finished(verdict);
+                            }
                         }
                     }
                     Poll::Pending => {

@@ -78,11 +78,18 @@ where
     C: Classify<Res, E>,
     E: Carry,
 {
+    type Verdict = (Outcome, Option<Duration>);
+
     #[inline]
-    fn finished(self, result: Result<&Res, &E>) {
+    fn judge(&self, result: Result<&Res, &E>) -> Self::Verdict {
         let classify = &self.local.classify;
         let outcome = judge(classify, result);
         let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
+        (outcome, advice)
+    }
+
+    #[inline]
+    fn finished(self, (outcome, advice): Self::Verdict) {
         self.settle(outcome, advice);
     }
 }

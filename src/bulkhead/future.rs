@@ -20,8 +20,13 @@ impl Settle for Place {
 }
 
 impl<Res, E> SettleWith<Res, E> for Place {
+    type Verdict = ();
+
     #[inline]
-    fn finished(self, _: Result<&Res, &E>) {
+    fn judge(&self, _: Result<&Res, &E>) {}
+
+    #[inline]
+    fn finished(self, (): ()) {
         self.0.engine.release();
     }
 }

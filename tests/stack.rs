@@ -345,6 +345,15 @@ fn an_open_circuit_over_an_inner_that_is_never_ready_refuses_at_once() {
     assert_eq!((refused.reason, refused.sent()), (Reason::ForcedOpen, false));
 }
 
+#[tokio::test]
+async fn calls_with_boxed_errors_can_be_spawned_from_an_async_block() {
+    let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
+    let payments =
+        layer.layer(service_fn(|()| async { Err::<(), seawall::BoxError>("503".into()) }));
+    let error = tokio::spawn(async move { payments.oneshot(()).await }).await.unwrap();
+    assert_eq!(error.unwrap_err().to_string(), "503");
+}
+
 /// The preset for HTTP, over a client in memory that answers, is sick, hangs or breaks off.
 mod http {
     use super::*;

@@ -57,6 +57,9 @@ pub struct CircuitBreakerConfig {
     pub(super) observers: Observers,
 }
 
+/// The longest wait that can be set: beyond it, a mistake is likelier than a wish.
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// The window, fixed when the layer is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
@@ -196,7 +199,7 @@ impl CircuitBreakerConfig {
 
     /// A call dropped by its caller at this age or later counts as a slow failure; a younger one
     /// says nothing, and a probe so cancelled goes to the next caller. Default: the threshold of
-    /// [`slow_calls`](Self::slow_calls), or 1 s; above zero. Live.
+    /// [`slow_calls`](Self::slow_calls), or 1 s; above zero, at most a day. Live.
     ///
     /// So a time limit around the breaker can't blind it, and impatient users can't trip it. Without a
     /// slow rule the age is taken from the first time the call was pending: one that never was costs
@@ -214,7 +217,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// How long the circuit stays open before the first probes. Default 1 s; above zero. Live.
+    /// How long the circuit stays open before the first probes. Default 1 s; above zero, at most a day.
+    /// Live.
     ///
     /// Where the classifier finds that the service asked for more
     /// ([`Classify::retry_after`](crate::outcome::Classify::retry_after)), that is the floor, up to
@@ -233,7 +237,7 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// No cool-down is longer. Default 30 s; at least [`cool_down`](Self::cool_down). Live.
+    /// No cool-down is longer. Default 30 s; from [`cool_down`](Self::cool_down) to a day. Live.
     #[must_use]
     pub fn max_cool_down(mut self, wait: Duration) -> Self {
         self.max_cool_down = wait;
@@ -277,7 +281,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// How long each step of the [`ramp`](Self::ramp) lasts. Default 1 s; above zero. Live.
+    /// How long each step of the [`ramp`](Self::ramp) lasts. Default 1 s; above zero, at most a
+    /// day. Live.
     #[must_use]
     pub fn ramp_step(mut self, time: Duration) -> Self {
         self.ramp_step = time;
@@ -378,7 +383,7 @@ impl CircuitBreakerConfig {
 
     /// The settings, checked.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
-        let cool_down = above_zero("cool_down", self.cool_down)?;
+        let cool_down = up_to_a_day("cool_down", self.cool_down)?;
         let cancels = self.cancel_counts_after.unwrap_or(Cancels::CountAfter(
             self.slow_set().map_or(Duration::from_secs(1), |(threshold, _)| threshold),
         ));
@@ -386,7 +391,7 @@ impl CircuitBreakerConfig {
             rules: self.rules()?,
             slow_after: self.slow_set().map(|(threshold, _)| slow_after(threshold)).transpose()?,
             cancel_counts_after: match cancels {
-                Cancels::CountAfter(age) => Some(above_zero("cancel_counts_after", age)?),
+                Cancels::CountAfter(age) => Some(up_to_a_day("cancel_counts_after", age)?),
                 Cancels::NeverCount => None,
             },
             cool_down: CoolDown {
@@ -398,8 +403,8 @@ impl CircuitBreakerConfig {
                     |factor| (1.0..=1000.0).contains(factor),
                 )
                 .map(|factor| (factor * 1e6) as u64)?,
-                cap: check("max_cool_down", self.max_cool_down, "at least cool_down", |cap| {
-                    *cap >= cool_down
+                cap: check("max_cool_down", self.max_cool_down, "from cool_down to a day", |cap| {
+                    (cool_down..=DAY).contains(cap)
                 })
                 .map(nanos)?,
                 jitter: Ratio::new(self.jitter)
@@ -460,7 +465,7 @@ impl CircuitBreakerConfig {
     }
 
     fn checked_ramp(&self) -> Result<Ramp, ConfigError> {
-        let step = above_zero("ramp_step", self.ramp_step)?;
+        let step = up_to_a_day("ramp_step", self.ramp_step)?;
         let ramp =
             check("ramp", &self.ramp, "at most six rising shares from 0.001, below 1", |r| {
                 let inside = r.iter().all(|share| (0.001..=0.999).contains(share));
@@ -474,19 +479,13 @@ fn run(field: &'static str, calls: Option<u16>) -> Result<Option<u16>, ConfigErr
     check(field, calls, "1 or more", |calls| *calls != Some(0))
 }
 
-fn above_zero(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {
-    check(field, span, "above zero", |span| !span.is_zero())
-}
-
 fn up_to_a_day(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {
-    check(field, span, "above zero and at most a day", |span| {
-        !span.is_zero() && *span <= Duration::from_secs(86_400)
-    })
+    check(field, span, "above zero and at most a day", |span| !span.is_zero() && *span <= DAY)
 }
 
 fn slow_after(threshold: Duration) -> Result<Duration, ConfigError> {
     check("slow_calls", threshold, "from 1ms to a day", |threshold| {
-        (cohort::MIN_THRESHOLD..=Duration::from_secs(86_400)).contains(threshold)
+        (cohort::MIN_THRESHOLD..=DAY).contains(threshold)
     })
 }
 

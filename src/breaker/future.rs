@@ -78,18 +78,27 @@ where
     C: Classify<Res, E>,
     E: Carry,
 {
-    type Verdict = (Outcome, Option<Duration>);
-
     #[inline]
-    fn judge(&self, result: Result<&Res, &E>) -> Self::Verdict {
-        let classify = &self.local.classify;
-        let outcome = judge(classify, result);
-        let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
-        (outcome, advice)
+    fn finished(self, result: Result<&Res, &E>) {
+        let mut unjudged = Unjudged(Some(self));
+        if let Some(call) = &unjudged.0 {
+            let classify = &call.local.classify;
+            let outcome = judge(classify, result);
+            let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
+            if let Some(call) = unjudged.0.take() {
+                call.settle(outcome, advice);
+            }
+        }
     }
+}
 
-    #[inline]
-    fn finished(self, (outcome, advice): Self::Verdict) {
-        self.settle(outcome, advice);
+/// A call whose result is with the classifier; dropped with the call in it only by a panic there.
+struct Unjudged<C>(Option<Admitted<C>>);
+
+impl<C> Drop for Unjudged<C> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call.unfinished(Unfinished::Panicked);
+        }
     }
 }

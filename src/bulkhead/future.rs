@@ -20,13 +20,8 @@ impl Settle for Place {
 }
 
 impl<Res, E> SettleWith<Res, E> for Place {
-    type Verdict = ();
-
     #[inline]
-    fn judge(&self, _: Result<&Res, &E>) {}
-
-    #[inline]
-    fn finished(self, (): ()) {
+    fn finished(self, _: Result<&Res, &E>) {
         self.0.engine.release();
     }
 }

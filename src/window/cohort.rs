@@ -43,8 +43,11 @@ const COUNT_BITS: u32 = 18;
 const OFFSET_BITS: u32 = 14;
 const COHORT_BITS: u32 = 24;
 const SETTLED: u64 = (1 << COUNT_BITS) - 1;
-/// Cohorts further away than this are ahead of us: the clock went back.
-const HALF_WAY: u64 = 1 << (COHORT_BITS - 1);
+/// A cell's cohort may be so much ahead of a call's: the clock went back, while calls of later ran.
+const AHEAD: u64 = 1 << 20;
+/// And so much ahead of one who settles, which is done when something is due: another thread's clock was
+/// read a little later.
+const SKEW: u64 = 1 << 10;
 
 const fn low(x: u64, bits: u32) -> u64 {
     x & ((1 << bits) - 1)
@@ -129,9 +132,20 @@ impl Cell {
         low(cohort.wrapping_sub(self.0 >> (COUNT_BITS + OFFSET_BITS)), COHORT_BITS)
     }
 
-    /// Takes no more calls: settled, or as full as it gets (those are judged when they end).
+    /// Is it up to `most` cohorts ahead of the one that it is `age` before?
+    const fn is_ahead(age: u64, most: u64) -> bool {
+        age >= (1 << COHORT_BITS) - most
+    }
+
+    /// Takes no calls of the cohort that it is `age` before: settled, or as full as it gets, or in use
+    /// for calls of later (those calls are judged when they end). An empty cell is free, whatever its
+    /// cohort: numbers wrap, and one of long ago looks like one ahead.
     const fn is_shut(self, age: u64) -> bool {
-        age == 0 && self.count() >= SETTLED - 1
+        if age == 0 {
+            self.count() >= SETTLED - 1
+        } else {
+            Self::is_ahead(age, AHEAD) && self.running() > 0
+        }
     }
 
     const fn settled(self) -> Self {
@@ -246,7 +260,7 @@ impl Cohorts {
         loop {
             let age = found.age(cohort);
             let (count, last, left) = match found.tags_behind(cut.tag) {
-                0 if age > HALF_WAY || found.is_shut(age) => return (None, 0),
+                0 if found.is_shut(age) => return (None, 0),
                 0 if age == 0 => (found.count() + 1, found.offset().max(offset), 0),
                 0 => (1, offset, found.running()),
                 // Another tag: an older one is overwritten; for a newer one, we came too late.
@@ -296,7 +310,7 @@ impl Cohorts {
     /// Settles the cohorts whose time has come: gives the number of calls found hung.
     pub(crate) fn settle(&self, now: Moment) -> u64 {
         let cut = self.cut();
-        if cut.is_off() {
+        if cut.is_off() || !self.is_due(now) {
             return 0;
         }
         // Relaxed: see "Orderings".
@@ -309,7 +323,7 @@ impl Cohorts {
             let mut found = Cell(cell.load(Ordering::Relaxed));
             while found.is_of(cut.tag) && found.running() > 0 {
                 let age = found.age(current);
-                if age > HALF_WAY {
+                if Cell::is_ahead(age, SKEW) {
                     break;
                 }
                 let last = cut.moment(current.saturating_sub(age), found.offset());
@@ -355,6 +369,7 @@ impl Cohorts {
 #[cfg(all(test, not(seawall_loom)))]
 mod tests {
     use super::*;
+    use crate::rng;
 
     const START: Moment = Moment::from_nanos((1 << 61) + 12_345_678_901);
     const THRESHOLD: Duration = Duration::from_millis(800);
@@ -412,6 +427,21 @@ mod tests {
     }
 
     #[test]
+    fn calls_are_counted_wherever_the_clock_stands() {
+        for ms in [1, 8, 80, 700, 800, 1_000, 2_000, 5_000, 30_000] {
+            let threshold = Duration::from_millis(ms);
+            for offset in 0..64 {
+                let cohorts = Cohorts::new();
+                cohorts.set_threshold(Some(threshold));
+                let now = Moment::from_nanos((1 << 61) + offset * (1 << 55));
+                start(&cohorts, now);
+                let late = now.plus(threshold + threshold / 8);
+                assert_eq!(cohorts.settle(late), 1, "{ms} ms, {now:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_cell_that_is_needed_again_gives_up_its_hung_calls_first() {
         let cohorts = cohorts();
         let old = start(&cohorts, START);
@@ -436,6 +466,32 @@ mod tests {
         cohorts.set_threshold(None);
         assert_eq!(cohorts.start(START), (None, 0));
         assert_eq!(cohorts.settle(at(100_000)), 0);
+    }
+
+    #[test]
+    fn a_hang_is_seen_after_an_idle_time_of_any_length() {
+        for i in 0..10_000 {
+            let cohorts = cohorts();
+            let idle = Duration::from_secs(rng::mix(i) % (1 << 32));
+            let (early, late) = (START, START.plus(idle));
+            assert_eq!(cohorts.end(start(&cohorts, early)), End::InTime);
+            assert!(cohorts.start(late).0.is_some(), "{idle:?}");
+            assert_eq!(cohorts.settle(late.plus(THRESHOLD)), 1, "{idle:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_is_found_hung_however_long_nobody_looked() {
+        let found = (0..10_000)
+            .filter(|&i| {
+                let cohorts = cohorts();
+                start(&cohorts, START);
+                let idle = Duration::from_secs(1 + rng::mix(i) % (1 << 32));
+                cohorts.settle(START.plus(idle)) == 1
+            })
+            .count();
+        // Where the number has come round to a thousand cohorts ahead, it is found by the next look.
+        assert!(found > 9_990, "{found}");
     }
 
     #[test]

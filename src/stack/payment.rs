@@ -289,7 +289,7 @@ impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
     /// parts can be changed after it: [`cached`](Self::cached) with
     /// [`http::cached`](crate::http::cached) for other rules, [`classify`](Self::classify) with
     /// [`ByStatus::connect_errors`](crate::http::ByStatus::connect_errors) so that a refused connection
-    /// isn't in doubt.
+    /// isn't in doubt. Features `http` and `cache`.
     #[must_use]
     pub fn http(
         self,

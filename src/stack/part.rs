@@ -83,7 +83,7 @@ impl<C> Part for Breaker<C> {
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
         let mut config = self.config.share(common.clock.as_ref(), &common.observers);
         if let Some(limit) = common.attempt {
-            config = config.slow_calls_by_default(limit / 2);
+            config = config.slow_calls_by_default(limit / 2).lease_by_slow_threshold();
             config.check_slow_below(limit)?;
         }
         let layer = CircuitBreakerLayer::new(config)?.classify(self.classify);

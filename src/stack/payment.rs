@@ -30,8 +30,8 @@ use crate::timeout::TimeoutConfig;
 /// The breaker opens, by the calls of the last 10 s, when half of them failed or half took longer than
 /// half the attempt timeout; and at once on 20 failures in a row, or 50 slow calls in a row, since at
 /// 1,000 calls a second a total failure would need five seconds to become half of ten. One probe decides
-/// after 500 ms, growing by half to at most 2 s; then a fifth, then half of the calls are let through for
-/// 200 ms each, before all.
+/// after 500 ms, growing by half to at most 2 s; a slow one has failed, and isn't waited for any longer.
+/// Then a fifth, then half of the calls are let through for 200 ms each, before all.
 pub fn payment(name: &'static str) -> Payment {
     let breaker = CircuitBreakerConfig::new(name)
         .time_window(Duration::from_secs(10))
@@ -127,6 +127,18 @@ impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
         with!(self { switch: switch.clone(), fallback, breaker, bulkhead, timeout, ready, buffer })
     }
 
+    /// No fallback: refused and failed calls stay what they are.
+    #[must_use]
+    pub fn no_fallback(self) -> Payment<Off, X, B, K, T, R, H> {
+        with!(self { fallback: Off, switch, breaker, bulkhead, timeout, ready, buffer })
+    }
+
+    /// `layer` in the breaker's place.
+    #[must_use]
+    pub fn breaker_layer<L>(self, layer: L) -> Payment<F, X, Custom<L>, K, T, R, H> {
+        with!(self { breaker: Custom(layer), fallback, switch, bulkhead, timeout, ready, buffer })
+    }
+
     /// No breaker.
     #[must_use]
     pub fn no_breaker(self) -> Payment<F, X, Off, K, T, R, H> {
@@ -151,6 +163,19 @@ impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
         with!(self { timeout: Off, fallback, switch, breaker, bulkhead, ready, buffer })
     }
 
+    /// `layer` in the attempt timeout's place. Its limit isn't known here: as with
+    /// [`no_timeout`](Self::no_timeout), the breaker has no slow rule unless you give it one.
+    #[must_use]
+    pub fn timeout_layer<L>(self, layer: L) -> Payment<F, X, B, K, Custom<L>, R, H> {
+        with!(self { timeout: Custom(layer), fallback, switch, breaker, bulkhead, ready, buffer })
+    }
+
+    /// `layer` in the place of what waits for readiness.
+    #[must_use]
+    pub fn ready_layer<L>(self, layer: L) -> Payment<F, X, B, K, T, Custom<L>, H> {
+        with!(self { ready: Custom(layer), fallback, switch, breaker, bulkhead, timeout, buffer })
+    }
+
     /// Waits for the client in `poll_ready`: for clients that can't be cloned, or are always ready.
     #[must_use]
     pub fn no_ready_in_call(self) -> Payment<F, X, B, K, T, Off, H> {
@@ -167,7 +192,13 @@ impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
         with!(self { buffer: config, fallback, switch, breaker, bulkhead, timeout, ready })
     }
 
-    /// `layer` right around the client.
+    /// Nothing between the client and what waits for its readiness: bodies pass through as they come.
+    #[must_use]
+    pub fn no_innermost(self) -> Payment<F, X, B, K, T, R, Off> {
+        with!(self { buffer: Off, fallback, switch, breaker, bulkhead, timeout, ready })
+    }
+
+    /// `layer` right around the client, in the place of [`buffer`](Self::buffer).
     #[must_use]
     pub fn innermost<L>(self, layer: L) -> Payment<F, X, B, K, T, R, Custom<L>> {
         with!(self { buffer: Custom(layer), fallback, switch, breaker, bulkhead, timeout, ready })
@@ -258,7 +289,7 @@ impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
     /// parts can be changed after it: [`cached`](Self::cached) with
     /// [`http::cached`](crate::http::cached) for other rules, [`classify`](Self::classify) with
     /// [`ByStatus::connect_errors`](crate::http::ByStatus::connect_errors) so that a refused connection
-    /// isn't in doubt.
+    /// isn't in doubt. Features `http` and `cache`.
     #[must_use]
     pub fn http(
         self,

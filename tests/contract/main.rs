@@ -36,6 +36,8 @@ ask! {
         #[cfg(feature = "cache")]
         cached
         fallback
+        #[cfg(feature = "cache")]
+        preset
         ready_in_call
         stacked
         timeout

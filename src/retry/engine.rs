@@ -77,11 +77,14 @@ impl Ended {
     }
 }
 
+/// The end of time: a deadline that is none.
+pub(crate) const NEVER: Moment = Moment::from_nanos(u64::MAX);
+
 /// When a call began, when it must be over, and how it waited so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     pub(crate) began: Moment,
-    pub(crate) deadline: Option<Moment>,
+    pub(crate) deadline: Moment,
     /// Attempts made.
     pub(crate) made: u32,
     /// The last wait that was drawn, 0 before the first.
@@ -155,8 +158,7 @@ impl Engine {
     }
 
     fn over(pace: Pace, total: u64, at: Moment) -> bool {
-        at >= pace.began.plus(Duration::from_nanos(total))
-            || pace.deadline.is_some_and(|deadline| at >= deadline)
+        at >= pace.began.plus(Duration::from_nanos(total)) || at >= pace.deadline
     }
 }
 
@@ -222,7 +224,7 @@ mod tests {
         Engine::new(Settings { attempts: 3, backoff: BACKOFF, total: 5 * SECOND }, 42)
     }
 
-    const PACE: Pace = Pace { began: START, deadline: None, made: 1, drawn: 0 };
+    const PACE: Pace = Pace { began: START, deadline: NEVER, made: 1, drawn: 0 };
 
     fn ended(outcome: Outcome, operation: Operation) -> Ended {
         Ended { outcome, refused: false, operation, made: 1, limit: 3 }
@@ -256,7 +258,7 @@ mod tests {
         assert!(engine.wait(PACE, None, START).is_ok());
         assert!(engine.wait(PACE, advice(4), START).is_ok());
         assert_eq!(engine.wait(PACE, advice(5), START), Err(Reason::DeadlinePassed));
-        let soon = Pace { deadline: Some(START.plus(Duration::from_secs(2))), ..PACE };
+        let soon = Pace { deadline: START.plus(Duration::from_secs(2)), ..PACE };
         assert!(engine.wait(soon, advice(1), START).is_ok());
         assert_eq!(engine.wait(soon, advice(2), START), Err(Reason::DeadlinePassed));
         assert!(!engine.too_late(soon, START.plus(Duration::from_nanos(2 * SECOND - 1))));

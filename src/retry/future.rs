@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::engine::{Ended, Pace, Worth};
+use super::engine::{Ended, NEVER, Pace, Worth};
 use super::layer::Shared;
 use crate::budget::{Paid, Withdrawn};
 use crate::clock::Moment;
@@ -76,11 +76,13 @@ where
                         this.ongoing.pending();
                         return Poll::Pending;
                     };
-                    match this.ongoing.ended(result.as_ref()) {
+                    if this.ongoing.succeeded(result.as_ref()) {
+                        return Poll::Ready(result);
+                    }
+                    match this.ongoing.again(result.as_ref()) {
                         None => {
-                            // Drops the inner future: what it holds comes back with the answer.
                             this.state.set(State::Done);
-                            return Poll::Ready(this.ongoing.answer(result));
+                            return Poll::Ready(this.ongoing.answer_failed(result));
                         }
                         Some((wait, token)) => this.state.set(State::Waiting {
                             timer: (wait > Duration::ZERO).then(|| sleep(wait)),
@@ -106,7 +108,7 @@ where
                         None => {
                             let last = last.take().expect("polled after a panic");
                             this.state.set(State::Done);
-                            return Poll::Ready(this.ongoing.answer(last));
+                            return Poll::Ready(this.ongoing.answer_failed(last));
                         }
                     }
                 }
@@ -123,9 +125,10 @@ pub(super) struct Ongoing<S, Req, C> {
     spare: Option<Req>,
     operation: Operation,
     key: Option<IdempotencyKey>,
-    deadline: Option<Moment>,
-    /// When the first attempt was found pending, or had failed at once.
-    began: Option<Moment>,
+    deadline: Moment,
+    /// When the first attempt was found pending, or had failed at once; [`NEVER`] before that. (Not an
+    /// `Option`: the padding of several makes this struct slow to fill.)
+    began: Moment,
     /// Attempts made, the one under way included, and how many may be.
     made: u32,
     limit: u32,
@@ -154,9 +157,9 @@ impl<S, Req: Marked, C> Ongoing<S, Req, C> {
         Self {
             operation: request.operation(),
             key: local.rules.key(|| request.idempotency_key()),
-            deadline: request.deadline(),
+            deadline: request.deadline().unwrap_or(NEVER),
             spare,
-            began: None,
+            began: NEVER,
             made: 1,
             limit,
             drawn: 0,
@@ -174,26 +177,30 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     /// The attempt under way isn't done. The clock is read once a call, and only then.
     #[inline]
     fn pending(&mut self) {
-        if self.began.is_none() && self.spare.is_some() {
-            self.began = Some(self.local.rules.now());
+        if self.began == NEVER && self.spare.is_some() {
+            self.began = self.local.rules.now();
         }
     }
 
-    /// An attempt ended with `result`: the wait before the next one, and the token for it, or `None` if
-    /// there is none.
+    /// An attempt ended with `result`: is that the end of it?
     #[inline]
-    fn ended<Res, E>(&mut self, result: Result<&Res, &E>) -> Option<(Duration, Withdrawn)>
+    fn succeeded<Res, E>(&mut self, result: Result<&Res, &E>) -> bool
     where
         E: Carry,
         C: Classify<Res, E>,
     {
         self.sent = false;
         self.outcome = judge(&*self.local.classify, result);
-        if self.outcome == Outcome::Success {
-            self.count_first();
-            return None;
+        if self.outcome != Outcome::Success {
+            return false;
         }
-        self.failed(result)
+        self.count_first();
+        self.doubt = false;
+        if self.made > 1 {
+            self.local.rules.engine.counts.recovered.add_one();
+        }
+        self.report();
+        true
     }
 
     /// A first attempt that reached the service has earned its share of a retry.
@@ -204,8 +211,19 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         }
     }
 
+    /// The call ends: told to whom wants to hear of each.
+    #[inline]
+    fn report(&self) {
+        let sinks = &self.local.rules.sinks;
+        if sinks.wants_calls() {
+            sinks.called(&Call::new(self.outcome, false, None));
+        }
+    }
+
+    /// An attempt ended with `result`, no success: the wait before the next one, and the token for it,
+    /// or `None` if there is none.
     #[cold]
-    fn failed<Res, E>(&mut self, result: Result<&Res, &E>) -> Option<(Duration, Withdrawn)>
+    fn again<Res, E>(&mut self, result: Result<&Res, &E>) -> Option<(Duration, Withdrawn)>
     where
         E: Carry,
         C: Classify<Res, E>,
@@ -245,7 +263,9 @@ impl<S, Req, C> Ongoing<S, Req, C> {
             }
         };
         let now = self.local.rules.now();
-        self.began.get_or_insert(now);
+        if self.began == NEVER {
+            self.began = now;
+        }
         let advice = match rejected {
             Some(rejected) => rejected.retry_after,
             None => self.local.classify.retry_after(result),
@@ -277,12 +297,8 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     }
 
     fn pace(&self) -> Pace {
-        Pace {
-            began: self.began.unwrap_or_else(|| self.local.rules.now()),
-            deadline: self.deadline,
-            made: self.made,
-            drawn: self.drawn,
-        }
+        let Self { began, deadline, made, drawn, .. } = *self;
+        Pace { began, deadline, made, drawn }
     }
 
     /// Does the attempt that ended leave something to find out?
@@ -317,24 +333,9 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     }
 
     /// The call ends: with `last`, unless that would hide that an earlier attempt is in doubt.
-    #[inline]
-    fn answer<Res, E: Carry>(&mut self, last: Result<Res, E>) -> Result<Res, E> {
-        let rules = &self.local.rules;
-        if rules.sinks.wants_calls() {
-            rules.sinks.called(&Call::new(self.outcome, false, None));
-        }
-        if self.outcome == Outcome::Success {
-            self.doubt = false;
-            if self.made > 1 {
-                rules.engine.counts.recovered.add_one();
-            }
-            return last;
-        }
-        self.answer_failed(last)
-    }
-
     #[cold]
     fn answer_failed<Res, E: Carry>(&mut self, last: Result<Res, E>) -> Result<Res, E> {
+        self.report();
         if !self.leaves_doubt() && !self.doubt {
             return last;
         }

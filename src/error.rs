@@ -29,6 +29,8 @@ pub enum Room {
     Ready,
     /// [`kill_switch`](crate::kill_switch)
     KillSwitch,
+    /// [`canary`](crate::canary)
+    Canary,
 }
 
 impl Room {
@@ -41,6 +43,7 @@ impl Room {
             Self::Timeout => "timeout",
             Self::Ready => "ready",
             Self::KillSwitch => "kill_switch",
+            Self::Canary => "canary",
         }
     }
 }

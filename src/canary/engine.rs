@@ -370,22 +370,190 @@ impl Judge {
         self.canary.take(latency.lasted.iter().map(|arms| &arms[0]));
         self.baseline.take(latency.lasted.iter().map(|arms| &arms[1]));
         interval.slow = self.settler.settle(starts, now);
-        let running =
-            [Arm::Canary, Arm::Baseline].map(|arm| self.settler.running(starts, arm, now));
-        let slowest =
-            [self.canary.quantile(0.99, &running[0]), self.baseline.quantile(0.99, &running[1])];
-        if let [Some(canary), Some(baseline)] = slowest {
+        for (arm, histogram) in
+            [(Arm::Canary, &mut self.canary), (Arm::Baseline, &mut self.baseline)]
+        {
+            histogram.none_running();
+            let tell = |age, calls| histogram.still_running(age, calls);
+            self.settler.running(starts, arm, now, tell);
+        }
+        if let (Some(canary), Some(baseline)) =
+            (self.canary.quantile(0.99), self.baseline.quantile(0.99))
+        {
             interval.lag = Duration::from_nanos(canary.abs_diff(baseline));
         }
         let mut thresholds = [None; THRESHOLDS];
         if self.baseline.calls() >= ENOUGH_LATENCIES {
             for (threshold, q) in thresholds.iter_mut().zip([0.5, 0.9, 0.99]) {
-                let at = self.baseline.quantile(q, &running[1]);
+                let at = self.baseline.quantile(q);
                 *threshold = at.map(|ns| ns.min(nanos(MOST_THRESHOLD)));
             }
         }
         thresholds[THRESHOLDS - 1] = self.user_threshold;
         self.settler.prepare(starts, now, thresholds);
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use crate::canary::config::CanaryConfig;
+    use crate::verdict::{Cause, Stream};
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    const START: u64 = 1 << 61;
+    const MS: u64 = 1_000_000;
+
+    /// An engine under open load: calls start at random, last as they are told, and end in order.
+    struct Load {
+        engine: Engine,
+        now: u64,
+        chance: u64,
+        ends: BinaryHeap<Reverse<(u64, usize)>>,
+        tickets: Vec<(Ticket, bool)>,
+    }
+
+    impl Load {
+        fn new(config: CanaryConfig, seed: u64) -> Self {
+            let rules = config.rules(false).unwrap();
+            let engine = Engine::new(rules, true, config.slow_threshold, false);
+            let ends = BinaryHeap::new();
+            rng::seed_thread(seed);
+            Self { engine, now: START, chance: rng::mix(seed), ends, tickets: Vec::new() }
+        }
+
+        fn random(&mut self) -> f64 {
+            self.chance = self.chance.wrapping_add(1);
+            (rng::mix(self.chance) >> 11) as f64 / (1_u64 << 53) as f64
+        }
+
+        /// Lognormal, of this median in ms, with a spread of one half.
+        fn around(&mut self, median: f64) -> u64 {
+            let (u, v) = (self.random().max(1e-12), self.random());
+            let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+            (median * (0.5 * normal).exp() * MS as f64) as u64
+        }
+
+        /// Runs for so many ms at `rate` calls a second, or until the canary is rolled back; `call` gives
+        /// a call's length and whether it fails.
+        fn run(&mut self, ms: u64, rate: f64, mut call: impl FnMut(&mut Self, Arm) -> (u64, bool)) {
+            let until = self.now + ms * MS;
+            while self.now < until && !self.engine.view().verdict.is_roll_back() {
+                let gap = -self.random().max(1e-12).ln() / rate;
+                self.now = (self.now + (gap * 1e9) as u64).min(until);
+                self.end_before(self.now);
+                let arm = self.engine.draw();
+                let (lasts, fails) = call(self, arm);
+                let now = Moment::from_nanos(self.now);
+                let ticket = self.engine.start(Some(arm), || now);
+                self.ends.push(Reverse((self.now + lasts, self.tickets.len())));
+                self.tickets.push((ticket, fails));
+            }
+        }
+
+        fn end_before(&mut self, until: u64) {
+            while let Some(Reverse((at, index))) = self.ends.peek().copied() {
+                if at > until {
+                    return;
+                }
+                self.ends.pop();
+                let (ticket, fails) = self.tickets[index];
+                self.engine.end(ticket, fails, || Moment::from_nanos(at));
+            }
+        }
+
+        fn weight(&mut self, percent: u32) {
+            let weight = Ratio::percent(percent).unwrap();
+            assert!(self.engine.set_weight(weight, Moment::from_nanos(self.now)).0);
+        }
+    }
+
+    fn config() -> CanaryConfig {
+        CanaryConfig::new("x").no_warm_up()
+    }
+
+    #[test]
+    fn a_canary_that_takes_eight_seconds_is_out_before_its_first_call_ends() {
+        let mut waits: Vec<u64> = (0..20)
+            .map(|seed| {
+                let mut load = Load::new(config(), seed);
+                load.run(40_000, 200.0, |load, _| (load.around(120.0), false));
+                load.weight(5);
+                let mut first = None;
+                load.run(8_000, 200.0, |load, arm| match arm {
+                    Arm::Baseline => (load.around(120.0), false),
+                    Arm::Canary => {
+                        first.get_or_insert(load.now);
+                        (8_000 * MS, false)
+                    }
+                });
+                let verdict = load.engine.view().verdict;
+                assert_eq!(verdict, Verdict::RollBack(Cause::Worse(Stream::Slow)), "seed {seed}");
+                (load.now - first.unwrap()) / MS
+            })
+            .collect();
+        waits.sort_unstable();
+        println!("out after {waits:?} ms");
+        assert!(waits[18] <= 3_000, "{waits:?}");
+    }
+
+    #[test]
+    fn a_canary_half_as_slow_again_is_found_and_one_as_quick_is_not() {
+        let found = |median: f64, ms: u64| {
+            let mut load = Load::new(config(), 7);
+            load.run(40_000, 200.0, |load, _| (load.around(120.0), false));
+            load.weight(20);
+            load.run(ms, 200.0, |load, arm| {
+                (load.around(if arm == Arm::Canary { median } else { 120.0 }), false)
+            });
+            load.engine.view().verdict.is_roll_back()
+        };
+        assert!(found(180.0, 30_000));
+        assert!(!found(120.0, 60_000));
+    }
+
+    #[test]
+    fn an_outage_that_shows_sooner_in_a_quick_canary_rolls_nobody_back() {
+        for seed in 0..3 {
+            let mut load = Load::new(config(), seed);
+            let latency = |arm| if arm == Arm::Canary { 10 * MS } else { 1_000 * MS };
+            let mut phase = |ms, p| {
+                load.run(ms, 400.0, |load, arm| (latency(arm), load.random() < p));
+                if ms == 40_000 {
+                    load.weight(50);
+                }
+            };
+            phase(40_000, 0.001);
+            phase(20_000, 0.001);
+            phase(10_000, 0.5);
+            phase(10_000, 0.001);
+            let view = load.engine.view();
+            assert!(!view.verdict.is_roll_back(), "{view:?}");
+        }
+    }
+
+    #[test]
+    fn where_latency_is_not_measured_a_busy_thread_seldom_looks_at_the_clock() {
+        let config = config().errors_only(Duration::from_secs(1));
+        let engine = Engine::new(config.rules(false).unwrap(), false, None, false);
+        let mut now = START;
+        let mut calls = |n: u64, gap: u64| {
+            let mut looks = 0;
+            for _ in 0..n {
+                now += gap;
+                let ticket = engine.start(Some(Arm::Baseline), || unreachable!());
+                engine.end(ticket, false, || {
+                    looks += 1;
+                    Moment::from_nanos(now)
+                });
+            }
+            looks
+        };
+        assert_eq!(calls(100, 100 * MS), 100, "ten calls a second: each looks");
+        calls(1_000_000, 1_000);
+        assert!(calls(100_000, 1_000) < 100_000 / 50);
+        assert_eq!(engine.view().totals.errors.baseline.calls, 1_100_100);
     }
 }
 

@@ -55,11 +55,19 @@ impl Counts {
 pub(super) struct Histogram {
     weights: Box<[f64]>,
     sum: f64,
+    /// Calls that still run, by their age.
+    running: Box<[u64]>,
+    still: u64,
 }
 
 impl Histogram {
     pub(super) fn new() -> Self {
-        Self { weights: vec![0.0; BUCKETS].into(), sum: 0.0 }
+        Self {
+            weights: vec![0.0; BUCKETS].into(),
+            sum: 0.0,
+            running: vec![0; BUCKETS].into(),
+            still: 0,
+        }
     }
 
     /// Takes what calls have added to `all`.
@@ -91,19 +99,28 @@ impl Histogram {
         self.sum
     }
 
+    /// Forgets which calls run; they are told anew.
+    pub(super) fn none_running(&mut self) {
+        self.running.fill(0);
+        self.still = 0;
+    }
+
+    /// So many calls have run for `age` ns.
+    pub(super) fn still_running(&mut self, age: u64, calls: u64) {
+        self.running[bucket(age)] += calls;
+        self.still += calls;
+    }
+
     /// The latency, in ns, that the share `q` of the calls doesn't pass, those that still run counting
     /// as long as they have lasted; `None` without any.
-    pub(super) fn quantile(&self, q: f64, running: &[(u64, u64)]) -> Option<u64> {
-        let still: u64 = running.iter().map(|(_, calls)| calls).sum();
-        let total = self.sum + still as f64;
+    pub(super) fn quantile(&self, q: f64) -> Option<u64> {
+        let total = self.sum + self.still as f64;
         if total <= 0.0 {
             return None;
         }
-        let mut added = [0_u64; BUCKETS];
-        running.iter().for_each(|(age, calls)| added[bucket(*age)] += calls);
         let mut left = q * total;
-        for (at, (weight, still)) in self.weights.iter().zip(added).enumerate() {
-            left -= weight + still as f64;
+        for (at, (weight, still)) in self.weights.iter().zip(&self.running).enumerate() {
+            left -= weight + *still as f64;
             if left <= 0.0 {
                 return Some(end(at));
             }
@@ -136,15 +153,17 @@ mod tests {
             counts.add(ms * 1_000_000);
         }
         let mut seen = Histogram::new();
-        assert_eq!(seen.quantile(0.5, &[]), None);
+        assert_eq!(seen.quantile(0.5), None);
         seen.take([&counts].into_iter());
         for (q, ms) in [(0.5, 50.0), (0.9, 90.0), (0.99, 99.0)] {
-            let found = seen.quantile(q, &[]).unwrap() as f64 / 1e6;
+            let found = seen.quantile(q).unwrap() as f64 / 1e6;
             assert!((ms..ms * 1.07).contains(&found), "{found} is not {ms}");
         }
-        let hung = [(3_000_000_000, 10)];
-        assert!(seen.quantile(0.99, &hung).unwrap() >= 3_000_000_000);
-        assert!(seen.quantile(0.5, &hung).unwrap() < 60_000_000);
+        seen.still_running(3_000_000_000, 10);
+        assert!(seen.quantile(0.99).unwrap() >= 3_000_000_000);
+        assert!(seen.quantile(0.5).unwrap() < 60_000_000);
+        seen.none_running();
+        assert!(seen.quantile(0.99).unwrap() < 120_000_000);
         seen.take([&counts].into_iter());
         assert_eq!(seen.calls(), 100.0, "taken once");
     }

@@ -269,18 +269,22 @@ impl Settler {
         sum
     }
 
-    /// The calls of an arm that still run: for each cohort their age in ns, and their number.
-    pub(super) fn running(&self, starts: &Starts, arm: Arm, now: u64) -> Vec<(u64, u64)> {
-        self.cohorts
-            .iter()
-            .flatten()
-            .filter(|cohort| cohort.number * WIDTH <= now)
-            .filter_map(|cohort| {
-                let (started, done) = starts.read(arm, cohort.number as u32);
-                let running = started.saturating_sub(done.iter().sum());
-                (running > 0).then_some((now - cohort.number * WIDTH, running))
-            })
-            .collect()
+    /// Tells of each cohort of an arm how old it is, in ns, and how many of its calls still run.
+    pub(super) fn running(
+        &self,
+        starts: &Starts,
+        arm: Arm,
+        now: u64,
+        mut tell: impl FnMut(u64, u64),
+    ) {
+        for cohort in self.cohorts.iter().flatten() {
+            let began = cohort.number * WIDTH;
+            let (started, done) = starts.read(arm, cohort.number as u32);
+            let running = started.saturating_sub(done.iter().sum());
+            if running > 0 && began <= now {
+                tell(now - began, running);
+            }
+        }
     }
 }
 
@@ -378,7 +382,8 @@ mod tests {
         let ended = both.start(Arm::Canary, 120);
         both.starts.end(Arm::Canary, ended, MS);
         let now = both.start + 3_000 * MS;
-        let running = both.settler.running(&both.starts, Arm::Canary, now);
+        let mut running = Vec::new();
+        both.settler.running(&both.starts, Arm::Canary, now, |age, n| running.push((age, n)));
         assert_eq!(running, [(3_000 * MS, 2)]);
     }
 

@@ -36,6 +36,8 @@ pub enum Room {
     KillSwitch,
     /// [`slo`](crate::slo)
     Slo,
+    /// [`canary`](crate::canary)
+    Canary,
 }
 
 impl Room {
@@ -51,6 +53,7 @@ impl Room {
             Self::Ready => "ready",
             Self::KillSwitch => "kill_switch",
             Self::Slo => "slo",
+            Self::Canary => "canary",
         }
     }
 }

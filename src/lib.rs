@@ -10,6 +10,7 @@
 //! | [`bulkhead`] | bounds the calls in flight |
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
+//! | [`canary`] | compares a new version with the old one, and takes it out when it is worse |
 //! | [`kill_switch`] | halts, or bypasses, by one flip |
 //! | [`slo`] | tells that an objective's error budget burns too fast |
 //! | [`ready`] | waits for a client's readiness inside the call |
@@ -37,6 +38,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod canary;
 pub mod clock;
 pub mod error;
 pub mod event;
@@ -64,6 +66,7 @@ pub mod stale;
 mod stripe;
 mod sync;
 pub mod timeout;
+pub mod verdict;
 mod window;
 
 pub use error::{BoxError, Carry, ConfigError, Error, Rejected};

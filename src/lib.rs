@@ -35,6 +35,7 @@
 pub mod breaker;
 pub mod bulkhead;
 pub mod clock;
+pub mod criticality;
 pub mod error;
 pub mod event;
 pub mod fallback;

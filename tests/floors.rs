@@ -5,7 +5,7 @@
 //!  3 middleware  <room>/{mod,layer,service,future,handle}.rs
 //!  2 engines     <room>/{everything else}.rs: no tower, tokio, Poll; nothing of floor 3
 //!  1 vocabulary  outcome event key stale window stats; readied and guarded for the middleware
-//!  0 ground      sync clock ratio rng error local live stripe
+//!  0 ground      sync clock ratio rng error criticality local live stripe
 //! ```
 //!
 //! A new file of the ground or the vocabulary is named in [`GROUND`] or [`VOCABULARY`]; any other
@@ -17,7 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor 0.
-const GROUND: &[&str] = &["sync", "clock", "ratio", "rng", "error", "local", "live", "stripe"];
+const GROUND: &[&str] =
+    &["sync", "clock", "ratio", "rng", "error", "criticality", "local", "live", "stripe"];
 /// Floor 1.
 const VOCABULARY: &[&str] = &["outcome", "event", "key", "stale", "retry_after", "window", "stats"];
 /// What all rooms' middleware shares: floor 1 too, but made of tower's words, and not for engines.

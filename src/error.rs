@@ -12,7 +12,8 @@ use crate::criticality::Criticality;
 
 /// The boxed error that tower's own layers use.
 ///
-/// Carrying a [`Rejected`] in it allocates once a refusal; [`Error`] and enums do not.
+/// Carrying a [`Rejected`] in it allocates once a refusal; [`Error`] and enums do not. Find it with
+/// [`Carry::rejected`].
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The kind of layer that speaks: in a [`Rejected`], in an event, in a metric's label.
@@ -29,6 +30,10 @@ pub enum Room {
     Timeout,
     /// [`ready`](crate::ready)
     Ready,
+    /// [`kill_switch`](crate::kill_switch)
+    KillSwitch,
+    /// [`slo`](crate::slo)
+    Slo,
 }
 
 impl Room {
@@ -40,6 +45,8 @@ impl Room {
             Self::Fallback => "fallback",
             Self::Timeout => "timeout",
             Self::Ready => "ready",
+            Self::KillSwitch => "kill_switch",
+            Self::Slo => "slo",
         }
     }
 }
@@ -66,6 +73,8 @@ pub enum Reason {
     NotReady,
     /// The time for one attempt, or for the whole call, ran out.
     TimedOut,
+    /// A kill switch is on halt.
+    Halted,
 }
 
 impl Reason {
@@ -78,6 +87,7 @@ impl Reason {
             Self::WaitedTooLong => "waited_too_long",
             Self::NotReady => "not_ready",
             Self::TimedOut => "timed_out",
+            Self::Halted => "halted",
         }
     }
 
@@ -89,6 +99,7 @@ impl Reason {
             Self::WaitedTooLong => "no place came free in time",
             Self::NotReady => "the service is not ready",
             Self::TimedOut => "the call took too long",
+            Self::Halted => "it is halted",
         }
     }
 }
@@ -214,13 +225,37 @@ pub trait Carry: Sized {
     fn rejected(&self) -> Option<&Rejected>;
 }
 
-impl Carry for BoxError {
+/// For any lifetime: were it for `'static` alone, a future over it couldn't be spawned from an `async`
+/// block, since rustc forgets there which lifetime it was.
+impl<'a> Carry for Box<dyn StdError + Send + Sync + 'a> {
     fn from_rejected(rejected: Rejected) -> Self {
-        Box::new(rejected)
+        Box::new(Boxed(rejected))
     }
 
     fn rejected(&self) -> Option<&Rejected> {
-        self.downcast_ref()
+        // A downcast needs `'static`, which a source is. Whose source is all of itself, same place and
+        // same size, is a `Boxed`; an error that merely has a refusal among its causes is no refusal.
+        let rejected = self.source()?.downcast_ref::<Rejected>()?;
+        let is_all = std::ptr::addr_eq(&raw const **self, rejected)
+            && size_of_val(&**self) == size_of::<Rejected>();
+        is_all.then_some(rejected)
+    }
+}
+
+/// A refusal in a box: its own source, so that it can be found again.
+#[derive(Debug)]
+#[repr(transparent)]
+struct Boxed(Rejected);
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
     }
 }
 
@@ -365,5 +400,20 @@ mod tests {
         assert_eq!(boxed.rejected(), Some(&refused));
         let other: BoxError = "nope".into();
         assert_eq!(other.rejected(), None);
+
+        #[derive(Debug)]
+        struct Wraps(u64, Rejected);
+        impl fmt::Display for Wraps {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+        impl StdError for Wraps {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.1)
+            }
+        }
+        let caused: BoxError = Box::new(Wraps(7, refused));
+        assert_eq!(caused.rejected(), None, "another dependency's refusal, told as its cause");
     }
 }

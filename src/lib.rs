@@ -10,6 +10,8 @@
 //! | [`bulkhead`] | bounds the calls in flight |
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
+//! | [`kill_switch`] | halts, or bypasses, by one flip |
+//! | [`slo`] | tells that an objective's error budget burns too fast |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
@@ -45,6 +47,7 @@ pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod key;
+pub mod kill_switch;
 mod live;
 mod local;
 pub mod outcome;
@@ -53,6 +56,7 @@ mod readied;
 pub mod ready;
 pub mod retry_after;
 pub mod rng;
+pub mod slo;
 pub mod stack;
 pub mod stale;
 mod stripe;

@@ -43,6 +43,12 @@ pub trait MarkStale: Sized {
     fn mark_stale(self, staleness: Staleness) -> Self;
 }
 
+/// A response that may wear the mark, and can be asked.
+pub trait IsStale {
+    /// The mark, if it wears one.
+    fn staleness(&self) -> Option<Staleness>;
+}
+
 /// Any value, and whether it is stale: wraps response types that have no room for a mark.
 ///
 /// Below a cached fallback, `service.map_response(Answer::fresh)` puts any type into one.
@@ -82,5 +88,11 @@ impl<T> Answer<T> {
 impl<T> MarkStale for Answer<T> {
     fn mark_stale(self, staleness: Staleness) -> Self {
         Self { stale: Some(staleness), ..self }
+    }
+}
+
+impl<T> IsStale for Answer<T> {
+    fn staleness(&self) -> Option<Staleness> {
+        self.stale
     }
 }

@@ -248,3 +248,12 @@ async fn any_clients_error_is_lifted_once() {
     let error: Error<std::fmt::Error> = stack.service(failing).oneshot(1).await.unwrap_err();
     assert_eq!(error.into_inner(), Some(std::fmt::Error));
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_with_boxed_errors_can_be_spawned_from_an_async_block() {
+    let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
+    let payments =
+        layer.layer(service_fn(|()| async { Err::<(), seawall::BoxError>("503".into()) }));
+    let error = tokio::spawn(async move { payments.oneshot(()).await }).await.unwrap();
+    assert_eq!(error.unwrap_err().to_string(), "503");
+}

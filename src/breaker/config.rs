@@ -54,6 +54,9 @@ pub struct CircuitBreakerConfig {
     pub(super) observers: Observers,
 }
 
+/// The longest wait that can be set: beyond it, a mistake is likelier than a wish.
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// The window, fixed when the layer is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
@@ -141,7 +144,8 @@ impl CircuitBreakerConfig {
     ///
     /// A call that hangs doesn't wait to be counted: once it is `threshold` old it counts as slow, at
     /// the next call, outcome or [tick](super::CircuitBreakerHandle::tick), at most an eighth of
-    /// `threshold` late. Slow and failed never add up.
+    /// `threshold` late; and not again when it ends, however it ends. A change of `threshold` forgets
+    /// which calls hang: they are judged when they end. Slow and failed never add up.
     #[must_use]
     pub fn slow_calls(mut self, threshold: Duration, ratio: impl Into<f64>) -> Self {
         self.slow = Some(Slow::On(threshold, ratio.into()));
@@ -193,7 +197,7 @@ impl CircuitBreakerConfig {
 
     /// A call dropped by its caller at this age or later counts as a slow failure; a younger one
     /// says nothing, and a probe so cancelled goes to the next caller. Default: the threshold of
-    /// [`slow_calls`](Self::slow_calls), or 1 s; above zero. Live.
+    /// [`slow_calls`](Self::slow_calls), or 1 s; above zero, at most a day. Live.
     ///
     /// So a time limit around the breaker can't blind it, and impatient users can't trip it. Without a
     /// slow rule the age is taken from the first time the call was pending: one that never was costs
@@ -211,7 +215,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// How long the circuit stays open before the first probes. Default 1 s; above zero. Live.
+    /// How long the circuit stays open before the first probes. Default 1 s; above zero, at most a day.
+    /// Live.
     ///
     /// Where the classifier finds that the service asked for more
     /// ([`Classify::retry_after`](crate::outcome::Classify::retry_after)), that is the floor, up to
@@ -222,15 +227,15 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Each time the probes fail, the next cool-down is this much longer. Default 2; 1 ..= 1,000.
-    /// Live.
+    /// Each time the probes fail, or the first step of the [`ramp`](Self::ramp), the next cool-down is
+    /// this much longer. Default 2; 1 ..= 1,000. Live.
     #[must_use]
     pub fn cool_down_factor(mut self, factor: f64) -> Self {
         self.cool_down_factor = factor;
         self
     }
 
-    /// No cool-down is longer. Default 30 s; at least [`cool_down`](Self::cool_down). Live.
+    /// No cool-down is longer. Default 30 s; from [`cool_down`](Self::cool_down) to a day. Live.
     #[must_use]
     pub fn max_cool_down(mut self, wait: Duration) -> Self {
         self.max_cool_down = wait;
@@ -268,13 +273,16 @@ impl CircuitBreakerConfig {
     /// 1. Live.
     ///
     /// When a rule fires on a step, the step before it comes again; on the first, the circuit opens.
+    /// At the end of a step the rules are asked whatever [`min_calls`](Self::min_calls) says: a step
+    /// may see few calls.
     #[must_use]
     pub fn ramp(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
         self.ramp = shares.into_iter().collect();
         self
     }
 
-    /// How long each step of the [`ramp`](Self::ramp) lasts. Default 1 s; above zero. Live.
+    /// How long each step of the [`ramp`](Self::ramp) lasts. Default 1 s; above zero, at most a
+    /// day. Live.
     #[must_use]
     pub fn ramp_step(mut self, time: Duration) -> Self {
         self.ramp_step = time;
@@ -368,7 +376,7 @@ impl CircuitBreakerConfig {
 
     /// The settings, checked.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
-        let cool_down = above_zero("cool_down", self.cool_down)?;
+        let cool_down = up_to_a_day("cool_down", self.cool_down)?;
         let cancels = self.cancel_counts_after.unwrap_or(Cancels::CountAfter(
             self.slow_set().map_or(Duration::from_secs(1), |(threshold, _)| threshold),
         ));
@@ -376,7 +384,7 @@ impl CircuitBreakerConfig {
             rules: self.rules()?,
             slow_after: self.slow_set().map(|(threshold, _)| slow_after(threshold)).transpose()?,
             cancel_counts_after: match cancels {
-                Cancels::CountAfter(age) => Some(above_zero("cancel_counts_after", age)?),
+                Cancels::CountAfter(age) => Some(up_to_a_day("cancel_counts_after", age)?),
                 Cancels::NeverCount => None,
             },
             cool_down: CoolDown {
@@ -388,8 +396,8 @@ impl CircuitBreakerConfig {
                     |factor| (1.0..=1000.0).contains(factor),
                 )
                 .map(|factor| (factor * 1e6) as u64)?,
-                cap: check("max_cool_down", self.max_cool_down, "at least cool_down", |cap| {
-                    *cap >= cool_down
+                cap: check("max_cool_down", self.max_cool_down, "from cool_down to a day", |cap| {
+                    (cool_down..=DAY).contains(cap)
                 })
                 .map(nanos)?,
                 jitter: Ratio::new(self.jitter)
@@ -450,7 +458,7 @@ impl CircuitBreakerConfig {
     }
 
     fn checked_ramp(&self) -> Result<Ramp, ConfigError> {
-        let step = above_zero("ramp_step", self.ramp_step)?;
+        let step = up_to_a_day("ramp_step", self.ramp_step)?;
         let ramp =
             check("ramp", &self.ramp, "at most six rising shares from 0.001, below 1", |r| {
                 let inside = r.iter().all(|share| (0.001..=0.999).contains(share));
@@ -464,19 +472,13 @@ fn run(field: &'static str, calls: Option<u16>) -> Result<Option<u16>, ConfigErr
     check(field, calls, "1 or more", |calls| *calls != Some(0))
 }
 
-fn above_zero(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {
-    check(field, span, "above zero", |span| !span.is_zero())
-}
-
 fn up_to_a_day(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {
-    check(field, span, "above zero and at most a day", |span| {
-        !span.is_zero() && *span <= Duration::from_secs(86_400)
-    })
+    check(field, span, "above zero and at most a day", |span| !span.is_zero() && *span <= DAY)
 }
 
 fn slow_after(threshold: Duration) -> Result<Duration, ConfigError> {
     check("slow_calls", threshold, "from 1ms to a day", |threshold| {
-        (cohort::MIN_THRESHOLD..=Duration::from_secs(86_400)).contains(threshold)
+        (cohort::MIN_THRESHOLD..=DAY).contains(threshold)
     })
 }
 

@@ -11,6 +11,9 @@
 //!   call ─▶ fallback       answers with the last good response, marked, when what is inside can't
 //!           │
 //!           ▼
+//!           kill switch    halts at an operator's word, or leads past everything
+//!           │
+//!           ▼
 //!           breaker        refuses at once while the service is sick
 //!           │
 //!           ▼
@@ -80,4 +83,4 @@ pub use lift::{Lift, LiftFuture, LiftLayer};
 pub use part::CachedPart;
 pub use part::{Breaker, Common, Custom, Off, Part};
 pub use payment::{Payment, payment};
-pub use stacked::{Handles, Layers, Stack};
+pub use stacked::{Handles, Layers, Past, Stack};

@@ -9,6 +9,7 @@ use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer};
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::event::Observers;
+use crate::kill_switch::{KillSwitch, KillSwitchLayer};
 use crate::outcome::ByResult;
 use crate::timeout::{TimeoutConfig, TimeoutHandle, TimeoutLayer};
 
@@ -88,6 +89,15 @@ impl<C> Part for Breaker<C> {
         let layer = CircuitBreakerLayer::new(config)?.classify(self.classify);
         let handle = layer.handle();
         Ok((layer, handle))
+    }
+}
+
+impl Part for KillSwitch {
+    type Layer = KillSwitchLayer;
+    type Handle = KillSwitch;
+
+    fn assemble(self, _: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        Ok((KillSwitchLayer::new(&self), self))
     }
 }
 

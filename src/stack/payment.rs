@@ -9,6 +9,7 @@ use crate::bulkhead::BulkheadConfig;
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::event::{Observe, Observers};
+use crate::kill_switch::KillSwitch;
 use crate::outcome::ByResult;
 use crate::ready::ReadyInCallLayer;
 use crate::stack::lift::LiftLayer;
@@ -20,6 +21,7 @@ use crate::timeout::TimeoutConfig;
 /// | part | default | why |
 /// | --- | --- | --- |
 /// | fallback | none | only you know what may be read again: [`cached`](Payment::cached), [`http`](Payment::http) |
+/// | kill switch | none | [`kill_switch`](Payment::kill_switch) |
 /// | breaker | see below | |
 /// | bulkhead | 100 calls | at 120 ms a call that is 800 a second |
 /// | attempt timeout | 1 s | eight times a healthy 120 ms, and half of what a user waits |
@@ -43,6 +45,7 @@ pub fn payment(name: &'static str) -> Payment {
         .ramp_step(Duration::from_millis(200));
     Payment {
         fallback: Off,
+        switch: Off,
         breaker: Breaker { config: breaker, classify: ByResult },
         bulkhead: BulkheadConfig::new(name).limit(100),
         timeout: TimeoutConfig::new(name).limit(Duration::from_secs(1)),
@@ -58,6 +61,7 @@ pub fn payment(name: &'static str) -> Payment {
 #[derive(Clone, Debug)]
 pub struct Payment<
     F = Off,
+    X = Off,
     B = Breaker<ByResult>,
     K = BulkheadConfig,
     T = TimeoutConfig,
@@ -65,6 +69,7 @@ pub struct Payment<
     H = Off,
 > {
     fallback: F,
+    switch: X,
     breaker: B,
     bulkhead: K,
     timeout: T,
@@ -88,17 +93,18 @@ macro_rules! with {
     };
 }
 
-impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H> {
+impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
     /// Answers with the last good response of the same key, marked, when a call is refused or fails.
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn cached<Rules, Kept, C>(
         self,
         config: crate::fallback::CachedConfig<Rules, C>,
-    ) -> Payment<super::part::CachedPart<Rules, Kept, C>, B, K, T, R, H> {
+    ) -> Payment<super::part::CachedPart<Rules, Kept, C>, X, B, K, T, R, H> {
         let keeps = std::marker::PhantomData;
         with!(self {
             fallback: super::part::CachedPart { config, keeps },
+            switch,
             breaker,
             bulkhead,
             timeout,
@@ -110,38 +116,45 @@ impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H> {
     /// Answers by `layer`, such as a [`FallbackLayer`](crate::fallback::FallbackLayer), when a call is
     /// refused or fails.
     #[must_use]
-    pub fn fallback<L>(self, layer: L) -> Payment<Custom<L>, B, K, T, R, H> {
-        with!(self { fallback: Custom(layer), breaker, bulkhead, timeout, ready, buffer })
+    pub fn fallback<L>(self, layer: L) -> Payment<Custom<L>, X, B, K, T, R, H> {
+        with!(self { fallback: Custom(layer), switch, breaker, bulkhead, timeout, ready, buffer })
+    }
+
+    /// A kill switch: on halt, calls are refused, inside the fallback; on bypass, they go straight to
+    /// the client (but for the body, and the error's type). The client must be `Clone`.
+    #[must_use]
+    pub fn kill_switch(self, switch: &KillSwitch) -> Payment<F, KillSwitch, B, K, T, R, H> {
+        with!(self { switch: switch.clone(), fallback, breaker, bulkhead, timeout, ready, buffer })
     }
 
     /// No breaker.
     #[must_use]
-    pub fn no_breaker(self) -> Payment<F, Off, K, T, R, H> {
-        with!(self { breaker: Off, fallback, bulkhead, timeout, ready, buffer })
+    pub fn no_breaker(self) -> Payment<F, X, Off, K, T, R, H> {
+        with!(self { breaker: Off, fallback, switch, bulkhead, timeout, ready, buffer })
     }
 
     /// No bulkhead.
     #[must_use]
-    pub fn no_bulkhead(self) -> Payment<F, B, Off, T, R, H> {
-        with!(self { bulkhead: Off, fallback, breaker, timeout, ready, buffer })
+    pub fn no_bulkhead(self) -> Payment<F, X, B, Off, T, R, H> {
+        with!(self { bulkhead: Off, fallback, switch, breaker, timeout, ready, buffer })
     }
 
     /// `layer` in the bulkhead's place.
     #[must_use]
-    pub fn bulkhead_layer<L>(self, layer: L) -> Payment<F, B, Custom<L>, T, R, H> {
-        with!(self { bulkhead: Custom(layer), fallback, breaker, timeout, ready, buffer })
+    pub fn bulkhead_layer<L>(self, layer: L) -> Payment<F, X, B, Custom<L>, T, R, H> {
+        with!(self { bulkhead: Custom(layer), fallback, switch, breaker, timeout, ready, buffer })
     }
 
     /// No limit on the time of an attempt. Then the breaker has no slow rule unless you give it one.
     #[must_use]
-    pub fn no_timeout(self) -> Payment<F, B, K, Off, R, H> {
-        with!(self { timeout: Off, fallback, breaker, bulkhead, ready, buffer })
+    pub fn no_timeout(self) -> Payment<F, X, B, K, Off, R, H> {
+        with!(self { timeout: Off, fallback, switch, breaker, bulkhead, ready, buffer })
     }
 
     /// Waits for the client in `poll_ready`: for clients that can't be cloned, or are always ready.
     #[must_use]
-    pub fn no_ready_in_call(self) -> Payment<F, B, K, T, Off, H> {
-        with!(self { ready: Off, fallback, breaker, bulkhead, timeout, buffer })
+    pub fn no_ready_in_call(self) -> Payment<F, X, B, K, T, Off, H> {
+        with!(self { ready: Off, fallback, switch, breaker, bulkhead, timeout, buffer })
     }
 
     /// Which bodies are read inside the call, and up to what length.
@@ -150,14 +163,14 @@ impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H> {
     pub fn buffer<Reads>(
         self,
         config: crate::http::BufferConfig<Reads>,
-    ) -> Payment<F, B, K, T, R, crate::http::BufferConfig<Reads>> {
-        with!(self { buffer: config, fallback, breaker, bulkhead, timeout, ready })
+    ) -> Payment<F, X, B, K, T, R, crate::http::BufferConfig<Reads>> {
+        with!(self { buffer: config, fallback, switch, breaker, bulkhead, timeout, ready })
     }
 
     /// `layer` right around the client.
     #[must_use]
-    pub fn innermost<L>(self, layer: L) -> Payment<F, B, K, T, R, Custom<L>> {
-        with!(self { buffer: Custom(layer), fallback, breaker, bulkhead, timeout, ready })
+    pub fn innermost<L>(self, layer: L) -> Payment<F, X, B, K, T, R, Custom<L>> {
+        with!(self { buffer: Custom(layer), fallback, switch, breaker, bulkhead, timeout, ready })
     }
 
     /// The clock of all parts. Default [`Clock::default`].
@@ -175,7 +188,7 @@ impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H> {
     }
 }
 
-impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
+impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
     /// Changes the breaker's settings.
     ///
     /// ```
@@ -195,10 +208,11 @@ impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
 
     /// Who tells the breaker how calls ended.
     #[must_use]
-    pub fn classify<N>(self, classify: N) -> Payment<F, Breaker<N>, K, T, R, H> {
+    pub fn classify<N>(self, classify: N) -> Payment<F, X, Breaker<N>, K, T, R, H> {
         with!(self {
             breaker: Breaker { config: self.breaker.config, classify },
             fallback,
+            switch,
             bulkhead,
             timeout,
             ready,
@@ -207,7 +221,7 @@ impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
     }
 }
 
-impl<F, B, T, R, H> Payment<F, B, BulkheadConfig, T, R, H> {
+impl<F, X, B, T, R, H> Payment<F, X, B, BulkheadConfig, T, R, H> {
     /// Changes the bulkhead's settings.
     #[must_use]
     pub fn bulkhead(mut self, change: impl FnOnce(BulkheadConfig) -> BulkheadConfig) -> Self {
@@ -216,7 +230,7 @@ impl<F, B, T, R, H> Payment<F, B, BulkheadConfig, T, R, H> {
     }
 }
 
-impl<F, B, K, R, H> Payment<F, B, K, TimeoutConfig, R, H> {
+impl<F, X, B, K, R, H> Payment<F, X, B, K, TimeoutConfig, R, H> {
     /// The limit of one attempt. Default 1 s.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -236,7 +250,7 @@ type HttpCache = super::part::CachedPart<
 type HttpBuffer = crate::http::BufferConfig;
 
 #[cfg(all(feature = "http", feature = "cache"))]
-impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
+impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
     /// For an HTTP client: classifies by status, reads the bodies of `GET` and `HEAD` inside the call,
     /// and answers those from the cache, by the rules of HTTP, when the call is refused or fails.
     ///
@@ -246,7 +260,9 @@ impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
     /// [`ByStatus::connect_errors`](crate::http::ByStatus::connect_errors) so that a refused connection
     /// isn't in doubt.
     #[must_use]
-    pub fn http(self) -> Payment<HttpCache, Breaker<crate::http::ByStatus>, K, T, R, HttpBuffer> {
+    pub fn http(
+        self,
+    ) -> Payment<HttpCache, X, Breaker<crate::http::ByStatus>, K, T, R, HttpBuffer> {
         let name = self.name;
         self.cached(crate::http::cached(name))
             .classify(crate::http::ByStatus::new())
@@ -254,9 +270,10 @@ impl<F, C, K, T, R, H> Payment<F, Breaker<C>, K, T, R, H> {
     }
 }
 
-impl<F, B, K, T, R, H> Payment<F, B, K, T, R, H>
+impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H>
 where
     F: Part,
+    X: Part,
     B: Part,
     K: Part,
     T: Part,
@@ -273,14 +290,15 @@ where
         self,
     ) -> Result<
         Stack<
-            Layers<F::Layer, B::Layer, K::Layer, T::Layer, R::Layer, H::Layer>,
-            Handles<F::Handle, B::Handle, K::Handle, T::Handle>,
+            Layers<F::Layer, X::Layer, B::Layer, K::Layer, T::Layer, R::Layer, H::Layer>,
+            Handles<F::Handle, X::Handle, B::Handle, K::Handle, T::Handle>,
         >,
         ConfigError,
     > {
         let common =
             Common { clock: self.clock, observers: self.observers, attempt: self.timeout.limit() };
         let (fallback, fallback_handle) = self.fallback.assemble(&common)?;
+        let (switch, switch_handle) = self.switch.assemble(&common)?;
         let (breaker, breaker_handle) = self.breaker.assemble(&common)?;
         let (bulkhead, bulkhead_handle) = self.bulkhead.assemble(&common)?;
         let (timeout, timeout_handle) = self.timeout.assemble(&common)?;
@@ -288,12 +306,13 @@ where
         let (buffer, _) = self.buffer.assemble(&common)?;
         let handles = Handles {
             fallback: fallback_handle,
+            switch: switch_handle,
             breaker: breaker_handle,
             bulkhead: bulkhead_handle,
             timeout: timeout_handle,
         };
         let layers =
-            Layers { fallback, breaker, bulkhead, timeout, ready, lift: LiftLayer, buffer };
+            Layers { fallback, switch, breaker, bulkhead, timeout, ready, lift: LiftLayer, buffer };
         Ok(Stack::new(layers, handles))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
 use seawall::fallback::{self, Failed, FallbackConfig, FallbackLayer, Function, NoContext};
+use seawall::kill_switch::{KillSwitch, KillSwitchConfig, KillSwitchLayer};
 use seawall::ready::ReadyInCallLayer;
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
 #[cfg(feature = "cache")]
@@ -100,6 +101,10 @@ impl<L> Subject<L> {
             assert_eq!(read(), 0, "{name} {when}");
         }
     }
+}
+
+pub(crate) fn kill_switch() -> Subject<KillSwitchLayer> {
+    Subject::new(KillSwitchLayer::new(&KillSwitch::new(KillSwitchConfig::new("probe"))))
 }
 
 pub(crate) fn bulkhead() -> Subject<BulkheadLayer> {

@@ -32,6 +32,7 @@ ask! {
         breaker
         timed_breaker
         bulkhead
+        kill_switch
         #[cfg(feature = "cache")]
         cached
         fallback

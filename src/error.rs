@@ -34,6 +34,8 @@ pub enum Room {
     KillSwitch,
     /// [`slo`](crate::slo)
     Slo,
+    /// [`bulkhead::Gauge`](crate::bulkhead::Gauge): any pool of things that can run out.
+    Pool,
 }
 
 impl Room {
@@ -47,6 +49,7 @@ impl Room {
             Self::Ready => "ready",
             Self::KillSwitch => "kill_switch",
             Self::Slo => "slo",
+            Self::Pool => "pool",
         }
     }
 }

@@ -316,3 +316,330 @@ impl Woken {
         more
     }
 }
+
+#[cfg(test)]
+impl Engine {
+    /// Of one class, with a line of four.
+    fn of(limit: u32) -> Self {
+        Self::new(Shape::One, limit, Shares::NONE, Order { length: 4, newest_first_after: None })
+    }
+
+    fn enter(&self) -> bool {
+        self.acquire(Criticality::Normal)
+    }
+
+    fn exit(&self) {
+        self.release(Criticality::Normal, || Moment::from_nanos(0));
+    }
+
+    fn joins(&self) -> Joined {
+        self.join(Criticality::Normal, Moment::from_nanos(0))
+    }
+
+    #[track_caller]
+    fn ticket(&self) -> Ticket {
+        match self.joins() {
+            Joined::Waits(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn standing(&self, ticket: &Ticket) -> Standing {
+        self.ask(ticket, Waker::noop())
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_shrink_is_absorbed_as_places_come_back() {
+        let engine = Engine::of(3);
+        assert!(engine.enter() && engine.enter() && engine.enter());
+        engine.set_limit(1, || Moment::from_nanos(0));
+        assert!(engine.is_full(false));
+        engine.exit();
+        assert!(!engine.enter(), "two are still in flight, one more than the limit");
+        engine.exit();
+        assert!(!engine.enter(), "one is in flight, the limit is one");
+        engine.exit();
+        assert!(engine.enter());
+        assert_eq!(engine.places().in_flight(), 1);
+    }
+
+    #[test]
+    fn who_came_first_is_served_first_and_nobody_overtakes() {
+        let engine = Engine::of(1);
+        assert!(engine.enter());
+        let (first, second) = (engine.ticket(), engine.ticket());
+        engine.exit();
+        assert!(!engine.enter(), "the place is the first waiter's");
+        assert_eq!(engine.standing(&second), Standing::Waits);
+        assert_eq!(engine.standing(&first), Standing::Entered);
+        engine.exit();
+        assert_eq!(engine.standing(&second), Standing::Entered);
+        engine.exit();
+        assert_eq!(engine.places(), Places::new(Shape::One, 1));
+        assert!(engine.enter(), "nobody waits any more");
+    }
+
+    #[test]
+    fn a_full_line_refuses_and_a_place_in_it_comes_free_with_who_leaves() {
+        let engine = Engine::of(1);
+        assert!(engine.enter());
+        let mut tickets: Vec<_> = (0..4).map(|_| engine.ticket()).collect();
+        assert_eq!(engine.joins(), Joined::Refused);
+        assert!(engine.is_full(true));
+        engine.leave(&tickets.remove(2), || unreachable!("nothing is handed out"));
+        assert!(!engine.is_full(true));
+        tickets.push(engine.ticket());
+        for ticket in tickets {
+            engine.exit();
+            assert_eq!(engine.standing(&ticket), Standing::Entered, "in the order they came");
+        }
+    }
+
+    #[test]
+    fn overloaded_the_newest_is_served_and_the_oldest_of_a_full_line_goes() {
+        let order = Order { length: 2, newest_first_after: Some(Duration::from_nanos(100)) };
+        let engine = Engine::new(Shape::One, 1, Shares::NONE, order);
+        let at = Moment::from_nanos;
+        let join = |now| match engine.join(Criticality::Normal, at(now)) {
+            Joined::Waits(ticket) => ticket,
+            other => panic!("{other:?}"),
+        };
+        assert!(engine.enter());
+        let (first, second) = (join(0), join(1));
+        assert_eq!(engine.join(Criticality::Normal, at(99)), Joined::Refused, "not yet");
+        let third = join(100);
+        assert_eq!(engine.standing(&first), Standing::PushedOut);
+        engine.release(Criticality::Normal, || at(101));
+        assert_eq!(engine.standing(&third), Standing::Entered);
+        // Empty for a moment: the overload is over.
+        engine.release(Criticality::Normal, || at(200));
+        assert_eq!(engine.standing(&second), Standing::Entered);
+        let (fourth, fifth) = (join(300), join(301));
+        engine.release(Criticality::Normal, || at(399));
+        assert_eq!(engine.standing(&fourth), Standing::Entered);
+        assert_eq!(engine.standing(&fifth), Standing::Waits);
+    }
+
+    #[test]
+    fn among_those_who_wait_owners_come_before_borrowers_and_the_critical_before_the_rest() {
+        use Criticality::{Background, Critical, Normal};
+        let shares = Shares::new([500_000, 500_000, 0]);
+        let order = Order { length: 4, newest_first_after: None };
+        let engine = Engine::new(Shape::Three, 4, shares, order);
+        let now = Moment::from_nanos(0);
+        let wait = |class| match engine.join(class, now) {
+            Joined::Waits(ticket) => ticket,
+            other => panic!("{other:?}"),
+        };
+        // Two places each, and all four are taken.
+        assert!(engine.acquire(Critical) && engine.acquire(Critical));
+        assert!(engine.acquire(Normal) && engine.acquire(Normal));
+        let (background, critical, normal) = (wait(Background), wait(Critical), wait(Normal));
+        engine.release(Normal, || now);
+        assert_eq!(engine.standing(&normal), Standing::Entered, "short of its own");
+        engine.release(Critical, || now);
+        assert_eq!(engine.standing(&critical), Standing::Entered);
+        engine.release(Critical, || now);
+        assert_eq!(engine.standing(&background), Standing::Waits, "room for it to come back");
+        engine.release(Critical, || now);
+        assert_eq!(engine.standing(&background), Standing::Entered);
+    }
+
+    #[test]
+    fn a_hundred_thousand_who_wait_come_in_when_the_limit_grows() {
+        let order = Order { length: 100_000, newest_first_after: None };
+        let engine = Engine::new(Shape::One, 1, Shares::NONE, order);
+        assert!(engine.enter());
+        let tickets: Vec<_> = (0..100_000).map(|_| engine.ticket()).collect();
+        assert_eq!((engine.waiting(), engine.joins()), (100_000, Joined::Refused));
+        engine.set_limit(100_001, || Moment::from_nanos(0));
+        assert!(tickets.iter().all(|ticket| engine.standing(ticket) == Standing::Entered));
+        assert_eq!((engine.waiting(), engine.places().in_flight()), (0, 100_001));
+        assert_eq!(engine.queue.lock().waiting(), 0);
+    }
+}
+
+#[cfg(all(test, seawall_loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU32;
+    use loom::thread;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    const NOW: Moment = Moment::from_nanos(0);
+
+    /// Two callers and a shrink: never more inside than the larger limit, all places come back.
+    #[test]
+    fn the_limit_holds_while_it_changes() {
+        loom::model(|| {
+            let engine = Arc::new(Engine::of(2));
+            let inside = Arc::new(AtomicU32::new(0));
+            let caller = |engine: Arc<Engine>, inside: Arc<AtomicU32>| {
+                move || {
+                    if engine.enter() {
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        engine.exit();
+                    }
+                }
+            };
+            let a = thread::spawn(caller(Arc::clone(&engine), Arc::clone(&inside)));
+            let b = thread::spawn(caller(Arc::clone(&engine), Arc::clone(&inside)));
+            engine.set_limit(1, || NOW);
+            a.join().unwrap();
+            b.join().unwrap();
+            assert_eq!(engine.places(), Places::new(Shape::One, 1));
+        });
+    }
+
+    /// With one place, two callers are never inside together.
+    #[test]
+    fn one_place_is_held_by_one_call() {
+        loom::model(|| {
+            let engine = Arc::new(Engine::of(1));
+            let inside = Arc::new(AtomicU32::new(0));
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    let (engine, inside) = (Arc::clone(&engine), Arc::clone(&inside));
+                    thread::spawn(move || {
+                        if engine.enter() {
+                            // Relaxed: the place itself must order the two.
+                            assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                            inside.fetch_sub(1, Ordering::Relaxed);
+                            engine.exit();
+                        }
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert!(engine.enter());
+        });
+    }
+
+    /// Three classes and two places: never three inside.
+    #[test]
+    fn classes_together_never_pass_the_limit() {
+        loom::model(|| {
+            let order = Order { length: 4, newest_first_after: None };
+            let shares = Shares::new([500_000, 500_000, 0]);
+            let engine = Arc::new(Engine::new(Shape::Three, 2, shares, order));
+            let inside = Arc::new(AtomicU32::new(0));
+            let threads: Vec<_> = [Criticality::Critical, Criticality::Normal]
+                .into_iter()
+                .map(|class| {
+                    let (engine, inside) = (Arc::clone(&engine), Arc::clone(&inside));
+                    thread::spawn(move || {
+                        assert!(engine.acquire(class), "its own place is there");
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        engine.release(class, || NOW);
+                    })
+                })
+                .collect();
+            assert!(!engine.acquire(Criticality::Background), "one is kept for each of the others");
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(engine.places(), Places::new(Shape::Three, 2));
+        });
+    }
+
+    struct Flag(AtomicBool);
+
+    impl std::task::Wake for Flag {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    /// A place comes free while somebody comes to wait for it: it is never left lying.
+    #[test]
+    fn a_place_that_comes_free_reaches_who_waits() {
+        loom::model(|| {
+            let engine = Arc::new(Engine::of(1));
+            assert!(engine.enter());
+            let releases = {
+                let engine = Arc::clone(&engine);
+                thread::spawn(move || engine.exit())
+            };
+            let flag = std::sync::Arc::new(Flag(AtomicBool::new(false)));
+            let waker = Waker::from(std::sync::Arc::clone(&flag));
+            let mut asleep = None;
+            match engine.joins() {
+                Joined::Entered => {}
+                Joined::Refused => panic!("there is room in the line"),
+                Joined::Waits(ticket) => {
+                    if engine.ask(&ticket, &waker) == Standing::Waits {
+                        asleep = Some(ticket);
+                    }
+                }
+            }
+            releases.join().unwrap();
+            if let Some(ticket) = asleep {
+                assert!(flag.0.load(SeqCst), "it was woken");
+                assert_eq!(engine.standing(&ticket), Standing::Entered);
+            }
+            assert_eq!(engine.places(), Places::new(Shape::One, 1).taken(Criticality::Normal));
+        });
+    }
+
+    /// The first of two who wait leaves while a place is handed out: the second gets it.
+    #[test]
+    fn a_place_granted_to_one_who_leaves_passes_on() {
+        loom::model(|| {
+            let engine = Arc::new(Engine::of(1));
+            assert!(engine.enter());
+            let (leaves, stays) = (engine.ticket(), engine.ticket());
+            let releases = {
+                let engine = Arc::clone(&engine);
+                thread::spawn(move || engine.exit())
+            };
+            engine.leave(&leaves, || NOW);
+            releases.join().unwrap();
+            assert_eq!(engine.standing(&stays), Standing::Entered);
+            assert_eq!(engine.places(), Places::new(Shape::One, 1).taken(Criticality::Normal));
+        });
+    }
+
+    /// The time of one who waits is over while a place is handed out: it has it, or it is free.
+    #[test]
+    fn a_place_is_held_or_free_when_a_wait_ends_as_it_is_granted() {
+        loom::model(|| {
+            let engine = Arc::new(Engine::of(1));
+            assert!(engine.enter());
+            let ticket = engine.ticket();
+            let releases = {
+                let engine = Arc::clone(&engine);
+                thread::spawn(move || engine.exit())
+            };
+            let held = engine.give_up(&ticket) == Standing::Entered;
+            releases.join().unwrap();
+            assert_eq!(engine.enter(), !held);
+            assert_eq!(engine.places(), Places::new(Shape::One, 1).taken(Criticality::Normal));
+        });
+    }
+
+    /// The limit grows while one joins and another takes its chance: both places are used.
+    #[test]
+    fn a_grow_lets_in_who_waits() {
+        loom::model(|| {
+            let engine = Arc::new(Engine::of(1));
+            assert!(engine.enter());
+            let grows = {
+                let engine = Arc::clone(&engine);
+                thread::spawn(move || engine.set_limit(2, || NOW))
+            };
+            let joined = engine.joins();
+            grows.join().unwrap();
+            if let Joined::Waits(ticket) = joined {
+                assert_eq!(engine.standing(&ticket), Standing::Entered);
+            }
+            assert_eq!(engine.places().in_flight(), 2);
+        });
+    }
+}

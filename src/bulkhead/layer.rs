@@ -1,5 +1,6 @@
 //! Makes bulkheads that share one limit.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::local::Local;
 pub struct BulkheadLayer<C = OneClass, Q = AtOnce> {
     pub(super) shared: Arc<Shared>,
     rank: C,
-    queue: Q,
+    queue: PhantomData<Q>,
 }
 
 /// What one layer value owns.
@@ -140,7 +141,7 @@ impl BulkheadLayer {
     /// [`ConfigError`] if a setting is out of its range, or a queue is set.
     pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
         let shared = Arc::new(Shared::new(config, false)?);
-        Ok(Self { shared, rank: OneClass, queue: AtOnce })
+        Ok(Self { shared, rank: OneClass, queue: PhantomData })
     }
 }
 
@@ -164,7 +165,7 @@ impl BulkheadLayer<OneClass, Queued> {
     /// [`ConfigError`] if a setting is out of its range, or no queue is set.
     pub fn queued(config: BulkheadConfig) -> Result<Self, ConfigError> {
         let shared = Arc::new(Shared::new(config, true)?);
-        Ok(Self { shared, rank: OneClass, queue: Queued })
+        Ok(Self { shared, rank: OneClass, queue: PhantomData })
     }
 }
 
@@ -189,7 +190,7 @@ impl<C, Q> BulkheadLayer<C, Q> {
     /// ```
     #[must_use]
     pub fn rank<N>(self, rank: N) -> BulkheadLayer<N, Q> {
-        BulkheadLayer { shared: self.shared, rank, queue: self.queue }
+        BulkheadLayer { shared: self.shared, rank, queue: PhantomData }
     }
 
     /// Reads it, and changes its settings while calls run.
@@ -198,11 +199,11 @@ impl<C, Q> BulkheadLayer<C, Q> {
     }
 }
 
-impl<S, C: Clone, Q: Copy> Layer<S> for BulkheadLayer<C, Q> {
+impl<S, C: Clone, Q> Layer<S> for BulkheadLayer<C, Q> {
     type Service = Bulkhead<S, C, Q>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let local = Local::new(Arc::clone(&self.shared));
-        Bulkhead::new(inner, local, self.rank.clone(), self.queue)
+        Bulkhead::new(inner, local, self.rank.clone())
     }
 }

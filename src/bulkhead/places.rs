@@ -302,14 +302,14 @@ mod tests {
     #[test]
     fn a_shrink_takes_from_the_borrowers() {
         let shares = shares([60, 40, 0]);
-        let mut places = fill(20, shares, &[vec![Critical; 5], vec![Normal; 20]].concat());
-        assert_eq!((places.used(Critical), places.used(Normal)), (5, 12));
+        let mut places = fill(20, shares, &[vec![Critical; 3], vec![Normal; 20]].concat());
+        assert_eq!((places.used(Critical), places.used(Normal)), (3, 15));
         places = places.with_limit(10);
         while !places.has_room(Critical, shares) {
             assert!(!places.has_room(Normal, shares));
             places.word -= Shape::Three.one_of(Normal);
         }
         assert_eq!(places.in_flight(), 9);
-        assert!(!places.has_room(Normal, shares), "4 of 10 are the reads' own, and 4 they have");
+        assert!(!places.has_room(Normal, shares), "of 6 reads 2 are borrowers");
     }
 }

@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(pool.heard, [(150, "saturated")]);
         pool.looks = 0;
         pool.read(0, 10);
-        pool.use_of(0, 10, 400);
+        pool.use_of(0, 10, 500);
         assert!(pool.engine.raised.is_none());
         pool.looks = 10_000_000_000;
         pool.read(10, 10);

@@ -1,5 +1,6 @@
 //! Takes a place, calls the inner service, waits, or refuses.
 
+use std::marker::PhantomData;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -32,7 +33,7 @@ pub struct Bulkhead<S, C = OneClass, Q = AtOnce> {
     inner: Readied<S>,
     local: Fork,
     rank: C,
-    queue: Q,
+    queue: PhantomData<Q>,
 }
 
 /// A [`Local`] of which each clone of the service gets its own.
@@ -46,8 +47,8 @@ impl Clone for Fork {
 }
 
 impl<S, C, Q> Bulkhead<S, C, Q> {
-    pub(super) fn new(inner: S, local: Local<Shared>, rank: C, queue: Q) -> Self {
-        Self { inner: Readied::new(inner), local: Fork(local), rank, queue }
+    pub(super) fn new(inner: S, local: Local<Shared>, rank: C) -> Self {
+        Self { inner: Readied::new(inner), local: Fork(local), rank, queue: PhantomData }
     }
 
     /// The inner service.

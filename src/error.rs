@@ -8,6 +8,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::criticality::Criticality;
+
 /// The boxed error that tower's own layers use.
 ///
 /// Carrying a [`Rejected`] in it allocates once a refusal; [`Error`] and enums do not. Find it with
@@ -38,6 +40,8 @@ pub enum Room {
     Slo,
     /// [`canary`](crate::canary)
     Canary,
+    /// [`bulkhead::Gauge`](crate::bulkhead::Gauge): any pool of things that can run out.
+    Pool,
 }
 
 impl Room {
@@ -54,6 +58,7 @@ impl Room {
             Self::KillSwitch => "kill_switch",
             Self::Slo => "slo",
             Self::Canary => "canary",
+            Self::Pool => "pool",
         }
     }
 }
@@ -74,6 +79,8 @@ pub enum Reason {
     ForcedOpen,
     /// As many calls are in flight as the bulkhead lets.
     BulkheadFull,
+    /// No place came free in the bulkhead for as long as the call may wait for one.
+    WaitedTooLong,
     /// The inner service wasn't ready when the call was made.
     NotReady,
     /// The time for one attempt, or for the whole call, ran out.
@@ -95,6 +102,7 @@ impl Reason {
             Self::CircuitOpen => "circuit_open",
             Self::ForcedOpen => "forced_open",
             Self::BulkheadFull => "bulkhead_full",
+            Self::WaitedTooLong => "waited_too_long",
             Self::NotReady => "not_ready",
             Self::TimedOut => "timed_out",
             Self::DeadlinePassed => "deadline_passed",
@@ -109,6 +117,7 @@ impl Reason {
             Self::CircuitOpen => "the circuit is open",
             Self::ForcedOpen => "the circuit is held open",
             Self::BulkheadFull => "too many calls are in flight",
+            Self::WaitedTooLong => "no place came free in time",
             Self::NotReady => "the service is not ready",
             Self::TimedOut => "the call took too long",
             Self::DeadlinePassed => "there is no time left",
@@ -153,19 +162,28 @@ pub struct Rejected {
     pub name: &'static str,
     /// When trying again may help; `None` where the layer can't know.
     pub retry_after: Option<Duration>,
+    /// Which class of calls had no place left, where the layer tells them apart.
+    pub class: Option<Criticality>,
     sent: bool,
 }
 
 impl Rejected {
     /// A refusal before anything was sent.
     pub const fn new(room: Room, reason: Reason, name: &'static str) -> Self {
-        Self { room, reason, name, retry_after: None, sent: false }
+        Self { room, reason, name, retry_after: None, class: None, sent: false }
     }
 
     /// With the time after which trying again may help.
     #[must_use]
     pub const fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// Of a call of this class.
+    #[must_use]
+    pub const fn of_class(mut self, class: Option<Criticality>) -> Self {
+        self.class = class;
         self
     }
 
@@ -186,6 +204,9 @@ impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.sent { "given up by" } else { "refused by" };
         write!(f, "{}: {verb} the {}, {}", self.name, self.room, self.reason.sentence())?;
+        if let Some(class) = self.class {
+            write!(f, " (class {class})")?;
+        }
         match self.retry_after {
             Some(after) => write!(f, " (retry after {after:?})"),
             None => Ok(()),

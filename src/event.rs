@@ -44,6 +44,12 @@ pub enum Kind {
     StaleShare(bool),
     /// An objective's budget began to burn too fast, or ceased to.
     Burn(BurnAlert),
+    /// More than 80 % of a pool were in use, on average over ten seconds: soon it is used up.
+    Saturated(PoolUse),
+    /// Nothing is left of a pool, and somebody was turned away or had to wait.
+    Exhausted(PoolUse),
+    /// A pool that was saturated isn't any more.
+    Cleared(PoolUse),
     /// A kill switch was flipped.
     Flipped(Flip),
     /// A kill switch's source can't be read: which, and why. The switch keeps its position.
@@ -69,6 +75,20 @@ pub struct BurnAlert {
     pub short_burn: f64,
     /// What is left of the budget: 1 is all of it, negative is overspent.
     pub budget_left: f64,
+}
+
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolUse {
+    /// In use now.
+    pub used: u32,
+    /// How many there are.
+    pub size: u32,
+    /// The share in use, on average over the last ten seconds.
+    pub mean: Ratio,
+    /// The most that were seen in use since the mean was last below 70 %.
+    pub peak: u32,
 }
 
 /// One flip of a kill switch.

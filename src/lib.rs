@@ -40,6 +40,7 @@ pub mod budget;
 pub mod bulkhead;
 pub mod canary;
 pub mod clock;
+pub mod criticality;
 pub mod error;
 pub mod event;
 pub mod fallback;

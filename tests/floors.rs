@@ -6,7 +6,7 @@
 //!  2 engines     <room>/{everything else}.rs: no tower, tokio, Poll; nothing of floor 3
 //!  1 vocabulary  outcome event verdict key stale retry_after request budget window stats; and, for
 //!                the middleware alone, readied and guarded
-//!  0 ground      sync clock ratio rng error local live stripe
+//!  0 ground      sync clock ratio rng error criticality local live stripe
 //! ```
 //!
 //! A new file of the ground or the vocabulary is named in [`GROUND`] or [`VOCABULARY`]; any other
@@ -18,7 +18,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor 0.
-const GROUND: &[&str] = &["sync", "clock", "ratio", "rng", "error", "local", "live", "stripe"];
+const GROUND: &[&str] =
+    &["sync", "clock", "ratio", "rng", "error", "criticality", "local", "live", "stripe"];
 /// Floor 1.
 const VOCABULARY: &[&str] = &[
     "outcome",

@@ -126,7 +126,7 @@ impl Part for BulkheadConfig {
     type Handle = BulkheadHandle;
 
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
-        let layer = BulkheadLayer::new(self.share(common.clock.as_ref(), &common.observers))?;
+        let layer = BulkheadLayer::new(self.share_with(common.clock.as_ref(), &common.observers))?;
         let handle = layer.handle();
         Ok((layer, handle))
     }

@@ -147,7 +147,8 @@ impl CircuitBreakerConfig {
     ///
     /// A call that hangs doesn't wait to be counted: once it is `threshold` old it counts as slow, at
     /// the next call, outcome or [tick](super::CircuitBreakerHandle::tick), at most an eighth of
-    /// `threshold` late. Slow and failed never add up.
+    /// `threshold` late; and not again when it ends, however it ends. A change of `threshold` forgets
+    /// which calls hang: they are judged when they end. Slow and failed never add up.
     #[must_use]
     pub fn slow_calls(mut self, threshold: Duration, ratio: impl Into<f64>) -> Self {
         self.slow = Some(Slow::On(threshold, ratio.into()));
@@ -229,8 +230,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Each time the probes fail, the next cool-down is this much longer. Default 2; 1 ..= 1,000.
-    /// Live.
+    /// Each time the probes fail, or the first step of the [`ramp`](Self::ramp), the next cool-down is
+    /// this much longer. Default 2; 1 ..= 1,000. Live.
     #[must_use]
     pub fn cool_down_factor(mut self, factor: f64) -> Self {
         self.cool_down_factor = factor;
@@ -275,6 +276,8 @@ impl CircuitBreakerConfig {
     /// 1. Live.
     ///
     /// When a rule fires on a step, the step before it comes again; on the first, the circuit opens.
+    /// At the end of a step the rules are asked whatever [`min_calls`](Self::min_calls) says: a step
+    /// may see few calls.
     #[must_use]
     pub fn ramp(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
         self.ramp = shares.into_iter().collect();

@@ -211,7 +211,7 @@ where
         Verdict::Keep(Kept::new(kept, weight).age(age.max().unwrap_or_default()).max_stale(limit))
     }
 
-    fn give(&self, _: Asked, kept: &KeptResponse, staleness: Staleness) -> Response<Body<B>> {
+    fn give(&self, _: &Asked, kept: &KeptResponse, staleness: Staleness) -> Response<Body<B>> {
         let body = Body::with_trailers(kept.body.clone(), kept.trailers.clone());
         let mut response = Response::new(body);
         *response.status_mut() = kept.status;

@@ -242,6 +242,11 @@ impl StdError for Rejected {}
 /// assert_eq!(PayError::from_rejected(full).rejected(), Some(&full));
 /// assert_eq!(PayError::Declined.rejected(), None);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't carry a refusal",
+    note = "a layer refuses calls in the service's own error type: put `.map_err(seawall::Error::from)` \
+            right below it, or implement `Carry` for an error of your own"
+)]
 pub trait Carry: Sized {
     /// Wraps a refusal.
     fn from_rejected(rejected: Rejected) -> Self;
@@ -310,6 +315,30 @@ impl<E> Error<E> {
         match self {
             Self::Inner(error) => Some(error),
             Self::Rejected(_) => None,
+        }
+    }
+}
+
+impl Error<BoxError> {
+    /// As one boxed error, so that `?` can hand it on: `Error<BoxError>` itself is no
+    /// [`std::error::Error`], because [`BoxError`] is none.
+    ///
+    /// ```
+    /// use seawall::error::{BoxError, Carry, Error, Reason, Rejected, Room};
+    ///
+    /// fn hand_on(result: Result<u32, Error<BoxError>>) -> Result<u32, BoxError> {
+    ///     Ok(result.map_err(Error::into_boxed)?)
+    /// }
+    ///
+    /// let full = Rejected::new(Room::Bulkhead, Reason::BulkheadFull, "payments");
+    /// let boxed = hand_on(Err(Error::Rejected(full))).unwrap_err();
+    /// assert_eq!(boxed.rejected(), Some(&full));
+    /// assert_eq!(hand_on(Err(Error::Inner("down".into()))).unwrap_err().to_string(), "down");
+    /// ```
+    pub fn into_boxed(self) -> BoxError {
+        match self {
+            Self::Rejected(rejected) => Carry::from_rejected(rejected),
+            Self::Inner(error) => error,
         }
     }
 }

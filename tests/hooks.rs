@@ -183,13 +183,11 @@ where
     let _ = service.clone().oneshot(0).await;
 }
 
-fn client(what: u32) -> impl Future<Output = Result<u32, io::Error>> + Send {
-    async move {
-        match what {
-            0 => Ok(0),
-            1 => Err(io::Error::other("503")),
-            _ => pending().await,
-        }
+async fn client(what: u32) -> Result<u32, io::Error> {
+    match what {
+        0 => Ok(0),
+        1 => Err(io::Error::other("503")),
+        _ => pending().await,
     }
 }
 

@@ -24,6 +24,10 @@ pub enum Room {
     Bulkhead,
     /// [`fallback`](crate::fallback)
     Fallback,
+    /// [`hedge`](crate::hedge)
+    Hedge,
+    /// [`retry`](crate::retry)
+    Retry,
     /// [`timeout`](crate::timeout)
     Timeout,
     /// [`ready`](crate::ready)
@@ -41,6 +45,8 @@ impl Room {
             Self::Breaker => "breaker",
             Self::Bulkhead => "bulkhead",
             Self::Fallback => "fallback",
+            Self::Hedge => "hedge",
+            Self::Retry => "retry",
             Self::Timeout => "timeout",
             Self::Ready => "ready",
             Self::KillSwitch => "kill_switch",
@@ -69,6 +75,12 @@ pub enum Reason {
     NotReady,
     /// The time for one attempt, or for the whole call, ran out.
     TimedOut,
+    /// The request's deadline has passed, or would have by the time the call began.
+    DeadlinePassed,
+    /// Too many calls were repeated already.
+    BudgetEmpty,
+    /// An attempt was sent and not answered: it may have been carried out.
+    InDoubt,
     /// A kill switch is on halt.
     Halted,
 }
@@ -82,6 +94,9 @@ impl Reason {
             Self::BulkheadFull => "bulkhead_full",
             Self::NotReady => "not_ready",
             Self::TimedOut => "timed_out",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::BudgetEmpty => "budget_empty",
+            Self::InDoubt => "in_doubt",
             Self::Halted => "halted",
         }
     }
@@ -93,6 +108,9 @@ impl Reason {
             Self::BulkheadFull => "too many calls are in flight",
             Self::NotReady => "the service is not ready",
             Self::TimedOut => "the call took too long",
+            Self::DeadlinePassed => "there is no time left",
+            Self::BudgetEmpty => "the retry budget is empty",
+            Self::InDoubt => "an attempt may have been carried out",
             Self::Halted => "it is halted",
         }
     }

@@ -35,6 +35,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod breaker;
+pub mod budget;
 pub mod bulkhead;
 pub mod clock;
 pub mod error;
@@ -53,6 +54,8 @@ pub mod outcome;
 pub mod ratio;
 mod readied;
 pub mod ready;
+pub mod request;
+pub mod retry;
 pub mod retry_after;
 pub mod rng;
 pub mod slo;

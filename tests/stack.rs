@@ -617,3 +617,31 @@ mod http {
         assert!(read("bob").await.is_ok(), "his answer is still the last he had");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_outside_the_breaker_and_inside_the_fallback() {
+    use seawall::outcome::ErrInDoubt;
+    use seawall::request::Ask;
+    use seawall::retry::RetryConfig;
+    use tower::util::MapRequest;
+
+    let client = Client::default();
+    client.does(1);
+    let unasked = MapRequest::new(client.clone(), Ask::<u64>::into_inner);
+    let stack = stack::payment("payments")
+        .retry(RetryConfig::new("payments").attempts(3), ErrInDoubt)
+        .build()
+        .unwrap();
+    let payments = stack.service(unasked);
+    payments.clone().oneshot(Ask::read(7)).await.unwrap_err();
+    assert_eq!(client.calls(), 3, "a read in doubt is read again");
+    assert_eq!(stack.handles().breaker.snapshot().counts.total, 3, "each attempt is judged");
+    payments.clone().oneshot(Ask::once(7)).await.unwrap_err();
+    assert_eq!(client.calls(), 4, "a charge without a key is not made again");
+    assert_eq!(stack.handles().retry.snapshot().in_doubt, 1);
+
+    stack.handles().breaker.force_open();
+    let refused = payments.oneshot(Ask::read(7)).await.unwrap_err();
+    assert_eq!(refused.rejected().unwrap().reason, Reason::ForcedOpen);
+    assert_eq!(client.calls(), 4, "and an open circuit is not tried again");
+}

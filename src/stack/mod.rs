@@ -14,6 +14,9 @@
 //!           kill switch    halts at an operator's word, or leads past everything
 //!           │
 //!           ▼
+//!           retry          repeats what may be repeated, within a budget; each attempt passes the rest
+//!           │
+//!           ▼
 //!           breaker        refuses at once while the service is sick
 //!           │
 //!           ▼
@@ -93,6 +96,6 @@ pub use boxed::Boxed;
 pub use lift::{Lift, LiftFuture, LiftLayer};
 #[cfg(feature = "cache")]
 pub use part::CachedPart;
-pub use part::{Breaker, Common, Custom, Off, Part};
+pub use part::{Again, Breaker, Common, Custom, Off, Part};
 pub use payment::{Payment, payment};
 pub use stacked::{Handles, Layers, Past, Stack};

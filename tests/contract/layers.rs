@@ -188,13 +188,14 @@ type PresetStack = stack::Stack<
     stack::Layers<
         CachedLayer<ByKey<KeyOf>, Res>,
         Identity,
+        Identity,
         CircuitBreakerLayer,
         BulkheadLayer,
         TimeoutLayer,
         ReadyInCallLayer,
         Identity,
     >,
-    stack::Handles<CachedHandle<Res>, (), CircuitBreakerHandle, BulkheadHandle, TimeoutHandle>,
+    stack::Handles<CachedHandle<Res>, (), (), CircuitBreakerHandle, BulkheadHandle, TimeoutHandle>,
 >;
 
 #[cfg(feature = "cache")]

@@ -332,10 +332,10 @@ impl<P> KeyRules<P> {
                 seen.not_for_caches |= asks.no_store || asks.no_cache;
             } else if name == RANGE || name == UPGRADE || name == TRANSFER_ENCODING {
                 seen.not_for_caches = true;
-            } else if name == CONTENT_LENGTH {
-                seen.not_for_caches |= value != "0";
             } else if name == HOST {
                 seen.host = true;
+            } else if name == CONTENT_LENGTH {
+                seen.not_for_caches |= value != "0";
             }
         }
         seen

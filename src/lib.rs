@@ -10,9 +10,11 @@
 //! | [`bulkhead`] | bounds the calls in flight |
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
+//! | [`canary`] | compares a new version with the old one, and takes it out when it is worse |
 //! | [`kill_switch`] | halts, or bypasses, by one flip |
 //! | [`retry`] | makes a failed call again, where that does no harm, within a [`budget`] |
 //! | [`hedge`] | makes a slow read twice, and takes the first answer |
+//! | [`slo`] | tells that an objective's error budget burns too fast |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
@@ -40,7 +42,9 @@
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod canary;
 pub mod clock;
+pub mod criticality;
 pub mod error;
 pub mod event;
 pub mod fallback;
@@ -62,11 +66,13 @@ pub mod request;
 pub mod retry;
 pub mod retry_after;
 pub mod rng;
+pub mod slo;
 pub mod stack;
 pub mod stale;
 mod stripe;
 mod sync;
 pub mod timeout;
+pub mod verdict;
 mod window;
 
 pub use error::{BoxError, Carry, ConfigError, Error, Rejected};

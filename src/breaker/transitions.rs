@@ -26,16 +26,15 @@ impl Engine {
         gate: Gate,
         counts: Counts,
         run: Lengths,
-        advice: Option<Duration>,
         now: Moment,
     ) -> Option<Transition> {
         let why = self.live.rules().fired(counts, run)?;
         match gate.state() {
             Circuit::Closed => {
                 let claim = self.gate.claim(gate)?;
-                Some(self.open(claim, why, counts, 0, advice, now))
+                Some(self.open(claim, why, counts, 0, now))
             }
-            Circuit::Ramping => self.step_back(gate, why, counts, advice, now),
+            Circuit::Ramping => self.step_back(gate, why, counts, now),
             _ => None,
         }
     }
@@ -46,7 +45,6 @@ impl Engine {
         gate: Gate,
         seat: Seat,
         entry: Entry,
-        advice: Option<Duration>,
         now: Moment,
     ) -> Option<Transition> {
         let late = self.probes.is_over(seat, now);
@@ -55,30 +53,24 @@ impl Engine {
             self.count_stale();
             return None;
         };
-        self.judge_probes(gate, counts, advice, now)
+        self.judge_probes(gate, counts, now)
     }
 
     /// Decides the seats whose leases ran out.
     pub(super) fn expire(&self, gate: Gate, now: Moment) -> Option<Transition> {
         while let Some(counts) = self.probes.expire_one(gate.generation(), now) {
-            if let Some(transition) = self.judge_probes(gate, counts, None, now) {
+            if let Some(transition) = self.judge_probes(gate, counts, now) {
                 return Some(transition);
             }
         }
         None
     }
 
-    fn judge_probes(
-        &self,
-        gate: Gate,
-        counts: Counts,
-        advice: Option<Duration>,
-        now: Moment,
-    ) -> Option<Transition> {
+    fn judge_probes(&self, gate: Gate, counts: Counts, now: Moment) -> Option<Transition> {
         let well = self.live.rules().probed(counts, self.probes.seats() as u64)?;
         let claim = self.gate.claim(gate)?;
         if !well {
-            return Some(self.open_again(claim, Why::Probes, counts, advice, now));
+            return Some(self.open_again(claim, Why::Probes, counts, now));
         }
         Some(match self.live.ramp().share(0) {
             Some(_) => {
@@ -100,7 +92,7 @@ impl Engine {
         // A step may see few calls; those it saw must do.
         let rules = Rules { min_calls: 1, ..self.live.rules() };
         if let Some(why) = rules.fired(counts, self.run.lengths()) {
-            return self.step_back(gate, why, counts, None, now);
+            return self.step_back(gate, why, counts, now);
         }
         let claim = self.gate.claim(gate)?;
         let step = gate.step() + 1;
@@ -117,17 +109,12 @@ impl Engine {
     }
 
     /// A rule fired on the ramp: one step down, or open again.
-    fn step_back(
-        &self,
-        gate: Gate,
-        why: Why,
-        counts: Counts,
-        advice: Option<Duration>,
-        now: Moment,
-    ) -> Option<Transition> {
+    fn step_back(&self, gate: Gate, why: Why, counts: Counts, now: Moment) -> Option<Transition> {
         let claim = self.gate.claim(gate)?;
-        let Some(step) = gate.step().checked_sub(1) else {
-            return Some(self.open_again(claim, why, counts, advice, now));
+        // The ramp may have been shortened meanwhile: to a step that there is.
+        let ramp = self.live.ramp();
+        let Some(step) = (0..gate.step()).rev().find(|&step| ramp.share(step).is_some()) else {
+            return Some(self.open_again(claim, why, counts, now));
         };
         let next = gate.next(Circuit::Ramping);
         self.start_afresh(next.generation());
@@ -149,17 +136,10 @@ impl Engine {
         self.publish(claim, next, why, counts, Some(wait))
     }
 
-    fn open_again(
-        &self,
-        claim: Claim<'_>,
-        why: Why,
-        counts: Counts,
-        advice: Option<Duration>,
-        now: Moment,
-    ) -> Transition {
+    fn open_again(&self, claim: Claim<'_>, why: Why, counts: Counts, now: Moment) -> Transition {
         // Relaxed: under the claim.
         let attempt = self.attempt.load(Ordering::Relaxed).saturating_add(1);
-        self.open(claim, why, counts, attempt, advice, now)
+        self.open(claim, why, counts, attempt, now)
     }
 
     fn open(
@@ -168,12 +148,13 @@ impl Engine {
         why: Why,
         counts: Counts,
         attempt: u32,
-        advice: Option<Duration>,
         now: Moment,
     ) -> Transition {
         let next = claim.from().next(Circuit::Open);
         let bits = rng::mix(self.seed ^ u64::from(next.generation()));
-        let wait = self.live.cool_down().wait(attempt, bits, advice);
+        // Relaxed: as it was last heard.
+        let advised = Moment::from_nanos(self.advised.load(Ordering::Relaxed));
+        let wait = self.live.cool_down().wait(attempt, bits, advised.since(now));
         self.cohorts.forget();
         // Relaxed, both: under the claim, handed on by its publication.
         self.attempt.store(attempt, Ordering::Relaxed);
@@ -206,7 +187,10 @@ impl Engine {
                 pause();
                 continue;
             };
-            let counts = self.window.counts(|| now);
+            let counts = match gate.state() {
+                Circuit::HalfOpen => self.probes.counts(),
+                _ => self.window.counts(|| now),
+            };
             let next = gate.next(to);
             self.start_afresh(next.generation());
             return Some(self.publish(claim, next, Why::Operator, counts, None));
@@ -219,6 +203,8 @@ impl Engine {
         self.window.reset(generation);
         self.cohorts.forget();
         self.run.reset(generation);
+        // Relaxed: as above, a word that is read for itself.
+        self.advised.store(0, Ordering::Relaxed);
     }
 
     fn publish(

@@ -35,11 +35,16 @@ pub struct Snapshot {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self::new(BudgetConfig::new()).expect("the defaults are in their ranges")
+        Self::by(Clock::default())
     }
 }
 
 impl Budget {
+    /// A layer's own, where it was given none.
+    pub(crate) fn by(clock: Clock) -> Self {
+        Self::new(BudgetConfig::new().clock(clock)).expect("the defaults are in their ranges")
+    }
+
     /// A full budget with these settings.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ impl HedgeLayer {
         let clock = config.clock.clone();
         let rules = Rules {
             engine: Engine::new(config.settings()?, clock.now()),
-            budget: config.budget.clone().unwrap_or_default(),
+            budget: config.budget.clone().unwrap_or_else(|| Budget::by(config.clock.clone())),
             clock,
             sinks: config.observers.attach(Room::Hedge, config.name),
             config: Mutex::new(config),

@@ -145,6 +145,15 @@ impl RetryConfig {
         self
     }
 
+    /// With the clock and the observers of a whole stack.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         let up_to_a_day = |span: &Duration| *span <= DAY;
         let attempts = check("attempts", self.attempts, "from 1 to 100", |attempts| {

@@ -90,7 +90,7 @@ impl RetryLayer {
     /// [`ConfigError`] if a setting is out of its range.
     pub fn new(config: RetryConfig) -> Result<Self, ConfigError> {
         let settings = config.settings()?;
-        let budget = config.budget.clone().unwrap_or_default();
+        let budget = config.budget.clone().unwrap_or_else(|| Budget::by(config.clock.clone()));
         let rules = Rules {
             engine: Engine::new(settings, config.seed.unwrap_or_else(rng::entropy)),
             budget,

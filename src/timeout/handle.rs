@@ -53,6 +53,9 @@ impl TimeoutHandle {
     /// assert_eq!(handle.snapshot().limit, half, "a refused change changes nothing");
     /// ```
     ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself. What the layer
+    /// was built with for good (name, observers) it can't change.
+    ///
     /// # Errors
     /// [`ConfigError`] as at construction; then nothing is changed.
     pub fn reconfigure(

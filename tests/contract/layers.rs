@@ -13,11 +13,18 @@ use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
 #[cfg(feature = "cache")]
 use seawall::{
-    fallback::{ByKey, CachedConfig, CachedLayer},
+    breaker::CircuitBreakerHandle,
+    bulkhead::BulkheadHandle,
+    error::Error,
+    fallback::{ByKey, CachedConfig, CachedHandle, CachedLayer},
     key::Key,
+    stack,
+    timeout::TimeoutHandle,
 };
 use tower::layer::util::Stack;
 use tower::util::MapRequestLayer;
+#[cfg(feature = "cache")]
+use tower::{Layer, layer::util::Identity, util::MapErr};
 
 use crate::inner::{Acting, Err, Req, Res};
 
@@ -220,4 +227,61 @@ type Stacked =
 /// One over the other, in the preset's order.
 pub(crate) fn stacked() -> Subject<Stacked> {
     breaker().over(bulkhead().over(timeout().over(ready_in_call())))
+}
+
+/// The payment preset as it is built, but for limits that the probes' load would meet. It lifts its
+/// client's errors, which here can carry a refusal already: that is undone on top of it.
+#[cfg(feature = "cache")]
+#[derive(Clone)]
+pub(crate) struct Preset(PresetStack);
+
+#[cfg(feature = "cache")]
+type PresetStack = stack::Stack<
+    stack::Layers<
+        CachedLayer<ByKey<KeyOf>, Res>,
+        Identity,
+        Identity,
+        CircuitBreakerLayer,
+        BulkheadLayer,
+        TimeoutLayer,
+        ReadyInCallLayer,
+        Identity,
+    >,
+    stack::Handles<CachedHandle<Res>, (), (), CircuitBreakerHandle, BulkheadHandle, TimeoutHandle>,
+>;
+
+#[cfg(feature = "cache")]
+impl<S> Layer<S> for Preset
+where
+    PresetStack: Layer<S>,
+{
+    type Service = MapErr<<PresetStack as Layer<S>>::Service, fn(Error<Err>) -> Err>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MapErr::new(self.0.layer(inner), |error| match error {
+            Error::Rejected(rejected) => Error::Rejected(rejected),
+            Error::Inner(error) => error,
+        })
+    }
+}
+
+#[cfg(feature = "cache")]
+pub(crate) fn preset() -> Subject<Preset> {
+    let key: KeyOf = |request| Some(Key::of(request));
+    let stack = stack::payment("probed")
+        .cached(CachedConfig::new("probed", key))
+        .breaker(|breaker| breaker.min_calls(1_000_000).consecutive_failures(u16::MAX))
+        .bulkhead(|bulkhead| bulkhead.limit(10_000))
+        .timeout(Duration::from_secs(60 * 60))
+        .build()
+        .unwrap();
+    let (breaker, bulkhead) = (stack.handles().breaker.clone(), stack.handles().bulkhead.clone());
+    let mut subject = Subject::new(Preset(stack))
+        .gauge("in_time", move || breaker.snapshot().in_time)
+        .gauge("in_flight", move || bulkhead.snapshot().in_flight.into())
+        .while_pending(WhilePending::WaitsInCall)
+        .needs_timer();
+    // Five rooms, what lifts the errors, and what undoes that.
+    subject.depth = 7;
+    subject
 }

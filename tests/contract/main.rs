@@ -37,6 +37,8 @@ ask! {
         cached
         fallback
         hedge
+        #[cfg(feature = "cache")]
+        preset
         ready_in_call
         retry
         stacked

@@ -12,6 +12,9 @@ use crate::event::{Observe, Observers};
 use crate::ratio::Ratio;
 use crate::window::{CountWindow, TimeWindow, Window, cohort, count, time};
 
+/// How long a probe may take, where nothing was said of it.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// The settings of a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 ///
 /// The trip rules are independent; any that is set may open the circuit. What is marked *live* can
@@ -45,7 +48,7 @@ pub struct CircuitBreakerConfig {
     max_cool_down: Duration,
     jitter: f64,
     probes: usize,
-    probe_lease: Duration,
+    probe_lease: Option<Duration>,
     ramp: Vec<f64>,
     ramp_step: Duration,
     shadow: bool,
@@ -96,7 +99,7 @@ impl CircuitBreakerConfig {
             max_cool_down: Duration::from_secs(30),
             jitter: 0.2,
             probes: 3,
-            probe_lease: Duration::from_secs(10),
+            probe_lease: None,
             ramp: Vec::new(),
             ramp_step: Duration::from_secs(1),
             shadow: false,
@@ -144,7 +147,8 @@ impl CircuitBreakerConfig {
     ///
     /// A call that hangs doesn't wait to be counted: once it is `threshold` old it counts as slow, at
     /// the next call, outcome or [tick](super::CircuitBreakerHandle::tick), at most an eighth of
-    /// `threshold` late. Slow and failed never add up.
+    /// `threshold` late; and not again when it ends, however it ends. A change of `threshold` forgets
+    /// which calls hang: they are judged when they end. Slow and failed never add up.
     #[must_use]
     pub fn slow_calls(mut self, threshold: Duration, ratio: impl Into<f64>) -> Self {
         self.slow = Some(Slow::On(threshold, ratio.into()));
@@ -226,8 +230,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Each time the probes fail, the next cool-down is this much longer. Default 2; 1 ..= 1,000.
-    /// Live.
+    /// Each time the probes fail, or the first step of the [`ramp`](Self::ramp), the next cool-down is
+    /// this much longer. Default 2; 1 ..= 1,000. Live.
     #[must_use]
     pub fn cool_down_factor(mut self, factor: f64) -> Self {
         self.cool_down_factor = factor;
@@ -263,7 +267,7 @@ impl CircuitBreakerConfig {
     /// Default 10 s; above zero, at most a day. Live.
     #[must_use]
     pub fn probe_lease(mut self, time: Duration) -> Self {
-        self.probe_lease = time;
+        self.probe_lease = Some(time);
         self
     }
 
@@ -272,6 +276,8 @@ impl CircuitBreakerConfig {
     /// 1. Live.
     ///
     /// When a rule fires on a step, the step before it comes again; on the first, the circuit opens.
+    /// At the end of a step the rules are asked whatever [`min_calls`](Self::min_calls) says: a step
+    /// may see few calls.
     #[must_use]
     pub fn ramp(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
         self.ramp = shares.into_iter().collect();
@@ -333,6 +339,13 @@ impl CircuitBreakerConfig {
             self.slow = Some(Slow::On(threshold, 0.5));
             self.consecutive_slow = self.consecutive_slow.or(Some(50));
         }
+        self
+    }
+
+    /// Where nothing was said of the lease: a probe that is slow has failed, so nothing is gained by
+    /// waiting for it any longer.
+    pub(crate) fn lease_by_slow_threshold(mut self) -> Self {
+        self.probe_lease = self.probe_lease.or(self.slow_set().map(|(threshold, _)| threshold));
         self
     }
 
@@ -403,7 +416,7 @@ impl CircuitBreakerConfig {
             probes: check("probes", self.probes, "from 1 to 32", |n| {
                 (1..=probes::MAX).contains(n)
             })?,
-            lease: nanos(up_to_a_day("probe_lease", self.probe_lease)?),
+            lease: nanos(up_to_a_day("probe_lease", self.probe_lease.unwrap_or(LEASE))?),
             ramp: self.checked_ramp()?,
             shadow: self.shadow,
         })

@@ -188,7 +188,9 @@ impl Engine {
     fn admit_probe(&self, gate: Gate, now: Moment) -> Admission {
         let generation = gate.generation();
         if let Some(transition) = self.expire(gate, now) {
-            return (Err(refusal(self.wait_left(now))), Some(transition));
+            // Mostly it is open again; under rules that were eased meanwhile it may have closed.
+            let (admission, _) = self.admit_settled(self.gate.load(), now);
+            return (admission, Some(transition));
         }
         match self.probes.take(generation, now, self.live.lease()) {
             Some(seat) => (Ok(Ticket::probe(generation, seat, now)), None),
@@ -230,17 +232,23 @@ impl Engine {
         refuses && !self.live.shadow()
     }
 
-    /// Takes back the ticket of a call that says nothing: its probe goes to the next caller.
-    pub(crate) fn give_back(&self, ticket: Ticket) {
+    /// Takes back the ticket of a call that says nothing: its probe goes to the next caller, unless
+    /// its lease has run out, which says enough.
+    pub(crate) fn give_back(&self, ticket: Ticket, now: impl Fn() -> Moment) -> Option<Transition> {
         match ticket.role {
             Role::Counted(Some(place)) => {
                 self.cohorts.end(place);
             }
-            Role::Probe(seat) if !self.probes.give_back(seat, ticket.generation) => {
-                self.count_stale();
+            Role::Probe(seat) => {
+                let (gate, now) = (self.gate.load(), now());
+                if gate.generation() == ticket.generation && self.probes.is_over(seat, now) {
+                    return self.decide(gate, seat, Entry::default(), now);
+                }
+                self.probes.give_back(seat, ticket.generation);
             }
             _ => {}
         }
+        None
     }
 
     /// Takes back the ticket of a call that was dropped: old enough, it counts as a slow failure.
@@ -257,8 +265,7 @@ impl Engine {
                 return (true, self.record(ticket, ending, || now).1);
             }
         }
-        self.give_back(ticket);
-        (false, None)
+        (false, self.give_back(ticket, now))
     }
 
     /// Takes back the ticket of a call that ended so; gives whether it was slow, and the transition
@@ -294,7 +301,7 @@ impl Engine {
                 ticket.elapsed(now).is_some_and(|elapsed| elapsed >= threshold)
             });
         let fresh = gate.generation() == ticket.generation;
-        if fresh {
+        if fresh && ticket.role != Role::Uncounted {
             self.heed(ending.advice, || now);
         }
         let entry = Entry { failed: ending.failed, slow };

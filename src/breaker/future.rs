@@ -34,7 +34,7 @@ impl<C> Admitted<C> {
         let circuit = &self.local.circuit;
         let mut slow = false;
         if outcome == Outcome::Ignored {
-            circuit.engine.give_back(self.ticket);
+            circuit.tell(circuit.engine.give_back(self.ticket, || circuit.clock.now()));
         } else {
             let ending = Ending { failed: outcome.is_failure(), slow, advice };
             let (was_slow, transition) =

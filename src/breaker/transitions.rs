@@ -197,7 +197,10 @@ impl Engine {
                 pause();
                 continue;
             };
-            let counts = self.window.counts(|| now);
+            let counts = match gate.state() {
+                Circuit::HalfOpen => self.probes.counts(),
+                _ => self.window.counts(|| now),
+            };
             let next = gate.next(to);
             self.start_afresh(next.generation());
             return Some(self.publish(claim, next, Why::Operator, counts, None));

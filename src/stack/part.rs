@@ -9,7 +9,9 @@ use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer};
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::event::Observers;
+use crate::kill_switch::{KillSwitch, KillSwitchLayer};
 use crate::outcome::ByResult;
+use crate::retry::{RetryConfig, RetryHandle, RetryLayer};
 use crate::timeout::{TimeoutConfig, TimeoutHandle, TimeoutLayer};
 
 /// What all parts of a stack have in common.
@@ -82,7 +84,7 @@ impl<C> Part for Breaker<C> {
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
         let mut config = self.config.share(common.clock.as_ref(), &common.observers);
         if let Some(limit) = common.attempt {
-            config = config.slow_calls_by_default(limit / 2);
+            config = config.slow_calls_by_default(limit / 2).lease_by_slow_threshold();
             config.check_slow_below(limit)?;
         }
         let layer = CircuitBreakerLayer::new(config)?.classify(self.classify);
@@ -91,12 +93,40 @@ impl<C> Part for Breaker<C> {
     }
 }
 
+/// The retry's settings, and who classifies for it.
+#[derive(Clone, Debug)]
+pub struct Again<C> {
+    pub(super) config: RetryConfig,
+    pub(super) classify: C,
+}
+
+impl<C> Part for Again<C> {
+    type Layer = RetryLayer<C>;
+    type Handle = RetryHandle;
+
+    fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        let config = self.config.share(common.clock.as_ref(), &common.observers);
+        let layer = RetryLayer::new(config)?.classify(self.classify);
+        let handle = layer.handle();
+        Ok((layer, handle))
+    }
+}
+
+impl Part for KillSwitch {
+    type Layer = KillSwitchLayer;
+    type Handle = KillSwitch;
+
+    fn assemble(self, _: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        Ok((KillSwitchLayer::new(&self), self))
+    }
+}
+
 impl Part for BulkheadConfig {
     type Layer = BulkheadLayer;
     type Handle = BulkheadHandle;
 
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
-        let layer = BulkheadLayer::new(self.share(common.clock.as_ref(), &common.observers))?;
+        let layer = BulkheadLayer::new(self.share_with(common.clock.as_ref(), &common.observers))?;
         let handle = layer.handle();
         Ok((layer, handle))
     }

@@ -1,15 +1,19 @@
 //! A stack that is built: a layer, and the handles to its parts.
 
-use tower_layer::Layer;
+use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
 use super::boxed::Boxed;
 use super::lift::{Lift, LiftLayer};
+use crate::kill_switch::{Bypass, KillSwitchLayer};
 
-/// The layers of a stack, outermost first.
+/// The layers of a stack, outermost first; the kill switch stands inside the fallback, and has a way
+/// past all of them.
 #[derive(Clone, Copy, Debug)]
-pub struct Layers<F, B, K, T, R, H> {
+pub struct Layers<F, X, Y, B, K, T, R, H> {
     pub(super) fallback: F,
+    pub(super) switch: X,
+    pub(super) retry: Y,
     pub(super) breaker: B,
     pub(super) bulkhead: K,
     pub(super) timeout: T,
@@ -18,30 +22,65 @@ pub struct Layers<F, B, K, T, R, H> {
     pub(super) buffer: H,
 }
 
-impl<S, F, B, K, T, R, H> Layer<S> for Layers<F, B, K, T, R, H>
+impl<S, F, X, Y, B, K, T, R, H> Layer<S> for Layers<F, X, Y, B, K, T, R, H>
 where
     H: Layer<S>,
     R: Layer<Lift<H::Service>>,
     T: Layer<R::Service>,
     K: Layer<T::Service>,
     B: Layer<K::Service>,
-    F: Layer<B::Service>,
+    Y: Layer<B::Service>,
+    X: Layer<Y::Service> + Past<Lift<H::Service>, F::Service>,
+    F: Layer<<X as Layer<Y::Service>>::Service>,
 {
-    type Service = F::Service;
+    type Service = <X as Past<Lift<H::Service>, F::Service>>::Around;
 
     fn layer(&self, client: S) -> Self::Service {
         let client = self.lift.layer(self.buffer.layer(client));
-        let attempt = self.timeout.layer(self.ready.layer(client));
-        self.fallback.layer(self.breaker.layer(self.bulkhead.layer(attempt)))
+        self.switch.past(client, |client| {
+            let attempt = self.timeout.layer(self.ready.layer(client));
+            let guarded = self.breaker.layer(self.bulkhead.layer(attempt));
+            self.fallback.layer(self.switch.layer(self.retry.layer(guarded)))
+        })
+    }
+}
+
+/// The way past the layers `W` around a client `S`, where there is one: a kill switch's bypass.
+pub trait Past<S, W> {
+    /// The service with that way.
+    type Around;
+
+    /// Makes the layered service of `client`, and the way past it.
+    fn past(&self, client: S, layered: impl FnOnce(S) -> W) -> Self::Around;
+}
+
+/// No switch, no way past.
+impl<S, W> Past<S, W> for Identity {
+    type Around = W;
+
+    fn past(&self, client: S, layered: impl FnOnce(S) -> W) -> W {
+        layered(client)
+    }
+}
+
+impl<S: Clone, W> Past<S, W> for KillSwitchLayer {
+    type Around = Bypass<W, S>;
+
+    fn past(&self, client: S, layered: impl FnOnce(S) -> W) -> Self::Around {
+        Bypass::new(self.switch().clone(), layered(client.clone()), client)
     }
 }
 
 /// How an operator reaches the parts of a stack; `()` for those that are left out or replaced.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Handles<F, B, K, T> {
+pub struct Handles<F, X, Y, B, K, T> {
     /// The fallback's.
     pub fallback: F,
+    /// The kill switch.
+    pub switch: X,
+    /// The retry's.
+    pub retry: Y,
     /// The breaker's.
     pub breaker: B,
     /// The bulkhead's.

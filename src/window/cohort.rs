@@ -47,9 +47,9 @@ const COHORT_BITS: u32 = 24;
 const SETTLED: u64 = (1 << COUNT_BITS) - 1;
 /// A cell's cohort may be so much ahead of a call's: the clock went back, while calls of later ran.
 const AHEAD: u64 = 1 << 20;
-/// And so much ahead of one who settles, which is done when something is due: another thread's clock was
-/// read a little later.
-const SKEW: u64 = 1 << 10;
+/// Cohorts with calls in flight that are further away than this are ahead of one who settles: the clock
+/// went back.
+const HALF_WAY: u64 = 1 << (COHORT_BITS - 1);
 
 const fn low(x: u64, bits: u32) -> u64 {
     x & ((1 << bits) - 1)
@@ -280,11 +280,23 @@ impl Cohorts {
             let next = Cell::new(cut.tag, cohort, last, count).0;
             match cell.compare_exchange_weak(found.0, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
+                    self.look_by(now);
                     let cohort = low(cohort, COHORT_BITS) as u32;
                     return (Some(Place { tag: cut.tag, stripe, cohort }), left);
                 }
                 Err(now) => found = Cell(now),
             }
+        }
+    }
+
+    /// Sees that a call which starts now isn't forgotten. `due` lies no further ahead, but where the
+    /// clock went back.
+    #[inline]
+    fn look_by(&self, now: Moment) {
+        // Relaxed, all: see "Orderings".
+        let end = now.as_nanos().saturating_add(self.threshold.load(Ordering::Relaxed));
+        if self.due.load(Ordering::Relaxed) > end {
+            self.due.fetch_min(end, Ordering::Relaxed);
         }
     }
 
@@ -328,19 +340,25 @@ impl Cohorts {
         let threshold = self.threshold.load(Ordering::Acquire);
         let now = now.as_nanos();
         let (current, _) = cut.place(now);
+        // All that runs was there when it was last due. Where that is so long ago that the numbers of
+        // the cohorts came round, what seems to be ahead is behind.
+        let was_due = self.due.load(Ordering::Relaxed);
+        let since = cut.place(now.saturating_sub(was_due)).0;
+        let leapt = was_due > 0 && since > HALF_WAY - CELLS;
         let (mut hung, mut due) = (0, now.saturating_add(threshold));
         for cell in self.stripes.iter().flatten() {
             // Relaxed, all: see "Orderings".
             let mut found = Cell(cell.load(Ordering::Relaxed));
             while found.is_of(cut.tag) && found.running() > 0 {
                 let age = found.age(current);
-                if Cell::is_ahead(age, SKEW) {
-                    break;
-                }
-                let last = cut.moment(current.saturating_sub(age), found.offset());
-                let end = last.saturating_add(threshold);
-                if now < end {
-                    due = due.min(end);
+                if age <= HALF_WAY {
+                    let last = cut.moment(current.saturating_sub(age), found.offset());
+                    let end = last.saturating_add(threshold);
+                    if now < end {
+                        due = due.min(end);
+                        break;
+                    }
+                } else if !leapt {
                     break;
                 }
                 let settled = found.settled().0;
@@ -496,12 +514,13 @@ mod tests {
         let found = (0..10_000)
             .filter(|&i| {
                 let cohorts = cohorts();
+                assert_eq!(cohorts.settle(START), 0, "as before each start");
                 start(&cohorts, START);
                 let idle = Duration::from_secs(1 + rng::mix(i) % (1 << 32));
                 cohorts.settle(START.plus(idle)) == 1
             })
             .count();
-        // Where the number has come round to a thousand cohorts ahead, it is found by the next look.
+        // Where the numbers have come round to just before it, it is found a threshold later.
         assert!(found > 9_990, "{found}");
     }
 
@@ -515,6 +534,30 @@ mod tests {
         assert_eq!(cohorts.settle(at(50_800)), 1);
         start(&cohorts, at(60_000));
         assert_eq!(cohorts.settle(at(3_600_000)), 1, "an hour later");
+    }
+
+    #[test]
+    fn calls_that_start_after_the_clock_went_back_need_not_wait_for_it_to_catch_up() {
+        let cohorts = cohorts();
+        assert_eq!(cohorts.settle(at(3_600_000)), 0);
+        assert!(!cohorts.is_due(START));
+        start(&cohorts, START);
+        assert!(!cohorts.is_due(at(799)));
+        assert!(cohorts.is_due(at(800)));
+        assert_eq!(cohorts.settle(at(800)), 1);
+    }
+
+    #[test]
+    fn however_far_the_clock_leaps_calls_in_flight_are_behind_it() {
+        // Cohorts are numbered by 24 bits: at 125 us each these come round in half an hour.
+        for minutes in [1, 10, 17, 18, 30, 34, 35, 60, 70, 60 * 24 * 365 * 100] {
+            let cohorts = Cohorts::new();
+            cohorts.set_threshold(Some(MIN_THRESHOLD));
+            assert_eq!(cohorts.settle(START), 0);
+            start(&cohorts, START);
+            let now = START.plus(Duration::from_secs(60 * minutes));
+            assert_eq!(cohorts.settle(now), 1, "after {minutes} minutes");
+        }
     }
 }
 

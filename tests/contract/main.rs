@@ -32,12 +32,18 @@ ask! {
         breaker
         timed_breaker
         bulkhead
+        kill_switch
         #[cfg(feature = "cache")]
         cached
         fallback
+        hedge
+        #[cfg(feature = "cache")]
+        preset
         ready_in_call
+        retry
         stacked
         timeout
+        timeout_with_deadline
     }
     probes: {
         passes_answers_and_errors_through

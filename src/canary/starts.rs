@@ -82,8 +82,8 @@ impl Word {
     }
 
     fn prepare(&self, cohort: u32) {
-        // Release: pairs with the Acquire of `change`.
-        self.0.store(Self::empty(cohort), Ordering::Release);
+        // Release: pairs with the Acquire of `change`. A swap, so that it and late changes have one order.
+        self.0.swap(Self::empty(cohort), Ordering::Release);
     }
 
     fn read(&self, cohort: u32) -> u64 {

@@ -8,9 +8,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::criticality::Criticality;
+
 /// The boxed error that tower's own layers use.
 ///
-/// Carrying a [`Rejected`] in it allocates once a refusal; [`Error`] and enums do not.
+/// Carrying a [`Rejected`] in it allocates once a refusal; [`Error`] and enums do not. Find it with
+/// [`Carry::rejected`].
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The kind of layer that speaks: in a [`Rejected`], in an event, in a metric's label.
@@ -23,14 +26,22 @@ pub enum Room {
     Bulkhead,
     /// [`fallback`](crate::fallback)
     Fallback,
+    /// [`hedge`](crate::hedge)
+    Hedge,
+    /// [`retry`](crate::retry)
+    Retry,
     /// [`timeout`](crate::timeout)
     Timeout,
     /// [`ready`](crate::ready)
     Ready,
     /// [`kill_switch`](crate::kill_switch)
     KillSwitch,
+    /// [`slo`](crate::slo)
+    Slo,
     /// [`canary`](crate::canary)
     Canary,
+    /// [`bulkhead::Gauge`](crate::bulkhead::Gauge): any pool of things that can run out.
+    Pool,
 }
 
 impl Room {
@@ -40,10 +51,14 @@ impl Room {
             Self::Breaker => "breaker",
             Self::Bulkhead => "bulkhead",
             Self::Fallback => "fallback",
+            Self::Hedge => "hedge",
+            Self::Retry => "retry",
             Self::Timeout => "timeout",
             Self::Ready => "ready",
             Self::KillSwitch => "kill_switch",
+            Self::Slo => "slo",
             Self::Canary => "canary",
+            Self::Pool => "pool",
         }
     }
 }
@@ -64,10 +79,18 @@ pub enum Reason {
     ForcedOpen,
     /// As many calls are in flight as the bulkhead lets.
     BulkheadFull,
+    /// No place came free in the bulkhead for as long as the call may wait for one.
+    WaitedTooLong,
     /// The inner service wasn't ready when the call was made.
     NotReady,
     /// The time for one attempt, or for the whole call, ran out.
     TimedOut,
+    /// The request's deadline has passed, or would have by the time the call began.
+    DeadlinePassed,
+    /// Too many calls were repeated already.
+    BudgetEmpty,
+    /// An attempt was sent and not answered: it may have been carried out.
+    InDoubt,
     /// A kill switch is on halt.
     Halted,
 }
@@ -79,8 +102,12 @@ impl Reason {
             Self::CircuitOpen => "circuit_open",
             Self::ForcedOpen => "forced_open",
             Self::BulkheadFull => "bulkhead_full",
+            Self::WaitedTooLong => "waited_too_long",
             Self::NotReady => "not_ready",
             Self::TimedOut => "timed_out",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::BudgetEmpty => "budget_empty",
+            Self::InDoubt => "in_doubt",
             Self::Halted => "halted",
         }
     }
@@ -90,8 +117,12 @@ impl Reason {
             Self::CircuitOpen => "the circuit is open",
             Self::ForcedOpen => "the circuit is held open",
             Self::BulkheadFull => "too many calls are in flight",
+            Self::WaitedTooLong => "no place came free in time",
             Self::NotReady => "the service is not ready",
             Self::TimedOut => "the call took too long",
+            Self::DeadlinePassed => "there is no time left",
+            Self::BudgetEmpty => "the retry budget is empty",
+            Self::InDoubt => "an attempt may have been carried out",
             Self::Halted => "it is halted",
         }
     }
@@ -131,19 +162,28 @@ pub struct Rejected {
     pub name: &'static str,
     /// When trying again may help; `None` where the layer can't know.
     pub retry_after: Option<Duration>,
+    /// Which class of calls had no place left, where the layer tells them apart.
+    pub class: Option<Criticality>,
     sent: bool,
 }
 
 impl Rejected {
     /// A refusal before anything was sent.
     pub const fn new(room: Room, reason: Reason, name: &'static str) -> Self {
-        Self { room, reason, name, retry_after: None, sent: false }
+        Self { room, reason, name, retry_after: None, class: None, sent: false }
     }
 
     /// With the time after which trying again may help.
     #[must_use]
     pub const fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// Of a call of this class.
+    #[must_use]
+    pub const fn of_class(mut self, class: Option<Criticality>) -> Self {
+        self.class = class;
         self
     }
 
@@ -164,6 +204,9 @@ impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.sent { "given up by" } else { "refused by" };
         write!(f, "{}: {verb} the {}, {}", self.name, self.room, self.reason.sentence())?;
+        if let Some(class) = self.class {
+            write!(f, " (class {class})")?;
+        }
         match self.retry_after {
             Some(after) => write!(f, " (retry after {after:?})"),
             None => Ok(()),
@@ -199,6 +242,11 @@ impl StdError for Rejected {}
 /// assert_eq!(PayError::from_rejected(full).rejected(), Some(&full));
 /// assert_eq!(PayError::Declined.rejected(), None);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't carry a refusal",
+    note = "a layer refuses calls in the service's own error type: put `.map_err(seawall::Error::from)` \
+            right below it, or implement `Carry` for an error of your own"
+)]
 pub trait Carry: Sized {
     /// Wraps a refusal.
     fn from_rejected(rejected: Rejected) -> Self;
@@ -206,13 +254,37 @@ pub trait Carry: Sized {
     fn rejected(&self) -> Option<&Rejected>;
 }
 
-impl Carry for BoxError {
+/// For any lifetime: were it for `'static` alone, a future over it couldn't be spawned from an `async`
+/// block, since rustc forgets there which lifetime it was.
+impl<'a> Carry for Box<dyn StdError + Send + Sync + 'a> {
     fn from_rejected(rejected: Rejected) -> Self {
-        Box::new(rejected)
+        Box::new(Boxed(rejected))
     }
 
     fn rejected(&self) -> Option<&Rejected> {
-        self.downcast_ref()
+        // A downcast needs `'static`, which a source is. Whose source is all of itself, same place and
+        // same size, is a `Boxed`; an error that merely has a refusal among its causes is no refusal.
+        let rejected = self.source()?.downcast_ref::<Rejected>()?;
+        let is_all = std::ptr::addr_eq(&raw const **self, rejected)
+            && size_of_val(&**self) == size_of::<Rejected>();
+        is_all.then_some(rejected)
+    }
+}
+
+/// A refusal in a box: its own source, so that it can be found again.
+#[derive(Debug)]
+#[repr(transparent)]
+struct Boxed(Rejected);
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
     }
 }
 
@@ -243,6 +315,30 @@ impl<E> Error<E> {
         match self {
             Self::Inner(error) => Some(error),
             Self::Rejected(_) => None,
+        }
+    }
+}
+
+impl Error<BoxError> {
+    /// As one boxed error, so that `?` can hand it on: `Error<BoxError>` itself is no
+    /// [`std::error::Error`], because [`BoxError`] is none.
+    ///
+    /// ```
+    /// use seawall::error::{BoxError, Carry, Error, Reason, Rejected, Room};
+    ///
+    /// fn hand_on(result: Result<u32, Error<BoxError>>) -> Result<u32, BoxError> {
+    ///     Ok(result.map_err(Error::into_boxed)?)
+    /// }
+    ///
+    /// let full = Rejected::new(Room::Bulkhead, Reason::BulkheadFull, "payments");
+    /// let boxed = hand_on(Err(Error::Rejected(full))).unwrap_err();
+    /// assert_eq!(boxed.rejected(), Some(&full));
+    /// assert_eq!(hand_on(Err(Error::Inner("down".into()))).unwrap_err().to_string(), "down");
+    /// ```
+    pub fn into_boxed(self) -> BoxError {
+        match self {
+            Self::Rejected(rejected) => Carry::from_rejected(rejected),
+            Self::Inner(error) => error,
         }
     }
 }
@@ -357,5 +453,20 @@ mod tests {
         assert_eq!(boxed.rejected(), Some(&refused));
         let other: BoxError = "nope".into();
         assert_eq!(other.rejected(), None);
+
+        #[derive(Debug)]
+        struct Wraps(u64, Rejected);
+        impl fmt::Display for Wraps {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+        impl StdError for Wraps {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.1)
+            }
+        }
+        let caused: BoxError = Box::new(Wraps(7, refused));
+        assert_eq!(caused.rejected(), None, "another dependency's refusal, told as its cause");
     }
 }

@@ -18,7 +18,7 @@ use crate::ratio::Ratio;
 use crate::verdict::Judgement;
 
 /// Something that happened in one layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
     /// The kind of layer.
@@ -32,7 +32,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
     /// A circuit went from one state to another: one event a transition.
@@ -42,6 +42,14 @@ pub enum Kind {
     /// The share of answers given from the cache reached its alert threshold (`true`), or fell back
     /// below half of it.
     StaleShare(bool),
+    /// An objective's budget began to burn too fast, or ceased to.
+    Burn(BurnAlert),
+    /// More than 80 % of a pool were in use, on average over ten seconds: soon it is used up.
+    Saturated(PoolUse),
+    /// Nothing is left of a pool, and somebody was turned away or had to wait.
+    Exhausted(PoolUse),
+    /// A pool that was saturated isn't any more.
+    Cleared(PoolUse),
     /// A kill switch was flipped.
     Flipped(Flip),
     /// A kill switch's source can't be read: which, and why. The switch keeps its position.
@@ -52,6 +60,35 @@ pub enum Kind {
     Weighted(Ratio),
     /// A check on a canary's answers panicked, so many times by now; told at 1, 2, 4, 8, ...
     CheckPanicked(u64),
+}
+
+/// An alert on an objective's burn rate that fires, or ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BurnAlert {
+    /// Which: `page_fast`, `page_slow`, `ticket`.
+    pub alert: &'static str,
+    /// Did it begin to fire (`true`), or end?
+    pub fires: bool,
+    /// The burn rate over its long window.
+    pub long_burn: f64,
+    /// The burn rate over its short window.
+    pub short_burn: f64,
+    /// What is left of the budget: 1 is all of it, negative is overspent.
+    pub budget_left: f64,
+}
+
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolUse {
+    /// In use now.
+    pub used: u32,
+    /// How many there are.
+    pub size: u32,
+    /// The share in use, on average over the last ten seconds.
+    pub mean: Ratio,
+    /// The most that were seen in use since the mean was last below 70 %.
+    pub peak: u32,
 }
 
 /// One flip of a kill switch.

@@ -3,10 +3,11 @@
 //! Whatever a layer hands out with an admission (a permit, a place in a window, a probe) must come
 //! back exactly once, however the call ends: an answer, an error, a drop at any await point, a panic
 //! in `call` or in `poll`, a runtime that shuts down. [`Guarded`] sees to that for every room; a
-//! room only says what to do at each end, in its [`Settle`].
+//! room only says what to do at each end, in its `Settle`.
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -37,17 +38,36 @@ pub(crate) trait SettleWith<Res, E>: Settle {
     fn finished(self, result: Result<&Res, &E>);
 }
 
-/// Holds a [`Settle`] until its call ends, and knows whether the inner service is running: a panic
-/// there drops it with the flag up. (`thread::panicking()` is false once a panic was caught.)
-struct Owed<G: Settle> {
-    debt: Option<G>,
-    inside: bool,
+/// Holds a [`Settle`] until its call ends.
+struct Owed<G: Settle>(Option<G>);
+
+impl<G: Settle> Owed<G> {
+    /// Runs the inner service. A panic there settles the call while it unwinds, though somebody may
+    /// catch it and keep the future. (`thread::panicking()` would be false by the time of the drop.)
+    #[inline]
+    fn run<T>(&mut self, inner: impl FnOnce() -> T) -> T {
+        let inside = Inside(&mut self.0);
+        let done = inner();
+        mem::forget(inside);
+        done
+    }
 }
 
 impl<G: Settle> Drop for Owed<G> {
     fn drop(&mut self) {
-        if let Some(debt) = self.debt.take() {
-            debt.unfinished(if self.inside { Unfinished::Panicked } else { Unfinished::Dropped });
+        if let Some(debt) = self.0.take() {
+            debt.unfinished(Unfinished::Dropped);
+        }
+    }
+}
+
+/// Stands while the inner service runs; dropped only by a panic.
+struct Inside<'a, G: Settle>(&'a mut Option<G>);
+
+impl<G: Settle> Drop for Inside<'_, G> {
+    fn drop(&mut self) {
+        if let Some(debt) = self.0.take() {
+            debt.unfinished(Unfinished::Panicked);
         }
     }
 }
@@ -55,9 +75,8 @@ impl<G: Settle> Drop for Owed<G> {
 /// Calls a service under a debt: a panic in `call` settles it too.
 #[inline]
 pub(crate) fn call<F, G: Settle>(debt: G, call: impl FnOnce() -> F) -> Guarded<F, G> {
-    let mut owed = Owed { debt: Some(debt), inside: true };
-    let future = call();
-    owed.inside = false;
+    let mut owed = Owed(Some(debt));
+    let future = owed.run(call);
     Guarded { state: State::Called { future, owed } }
 }
 
@@ -98,17 +117,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Called { future, owed } => {
-                owed.inside = true;
-                let polled = future.poll(cx);
-                owed.inside = false;
+                let polled = owed.run(|| future.poll(cx));
                 match &polled {
                     Poll::Ready(result) => {
-                        if let Some(debt) = owed.debt.take() {
+                        if let Some(debt) = owed.0.take() {
                             debt.finished(result.as_ref());
                         }
                     }
                     Poll::Pending => {
-                        if let Some(debt) = &mut owed.debt {
+                        if let Some(debt) = &mut owed.0 {
                             debt.pending();
                         }
                     }
@@ -126,10 +143,53 @@ where
 impl<F, G: Settle> fmt::Debug for Guarded<F, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Called { owed, .. } if owed.debt.is_none() => "done",
+            State::Called { owed, .. } if owed.0.is_none() => "done",
             State::Called { .. } => "called",
             State::Refused { .. } => "refused",
         };
         write!(f, "Guarded({state})")
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    struct Log(Rc<RefCell<Vec<Unfinished>>>);
+
+    impl Settle for Log {
+        fn unfinished(self, how: Unfinished) {
+            self.0.borrow_mut().push(how);
+        }
+    }
+
+    impl SettleWith<(), crate::error::BoxError> for Log {
+        fn finished(self, _: Result<&(), &crate::error::BoxError>) {}
+    }
+
+    struct Panics;
+
+    impl Future for Panics {
+        type Output = Result<(), crate::error::BoxError>;
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            resume_unwind(Box::new("told to"))
+        }
+    }
+
+    #[test]
+    fn a_panic_settles_the_call_at_once_though_its_future_is_kept() {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let mut future = Box::pin(call(Log(Rc::clone(&log)), || Panics));
+        let mut poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(catch_unwind(AssertUnwindSafe(&mut poll)).is_err());
+        assert_eq!(*log.borrow(), [Unfinished::Panicked]);
+        assert!(catch_unwind(AssertUnwindSafe(&mut poll)).is_err());
+        drop(future);
+        assert_eq!(*log.borrow(), [Unfinished::Panicked], "once");
     }
 }

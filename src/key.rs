@@ -64,6 +64,7 @@ pub struct KeyBuilder(SipHasher13);
 
 impl KeyBuilder {
     /// No parts yet.
+    #[inline]
     pub fn new() -> Self {
         static SECRET: OnceLock<SipHasher13> = OnceLock::new();
         let keyed = SECRET.get_or_init(|| {
@@ -74,6 +75,7 @@ impl KeyBuilder {
 
     /// One more part; its length goes in too, so that parts can't run into each other.
     #[must_use]
+    #[inline]
     pub fn part(mut self, bytes: &[u8]) -> Self {
         self.0.write_u64(bytes.len() as u64);
         self.0.write(bytes);
@@ -81,6 +83,7 @@ impl KeyBuilder {
     }
 
     /// The key of all parts.
+    #[inline]
     pub fn finish(self) -> Key {
         Key(self.0.finish128().as_u128())
     }

@@ -38,9 +38,19 @@ pub struct Staleness {
 ///
 /// Implemented for [`Answer`], and with feature `http` for `http::Response` (an `Age` header and an
 /// extension). There is no implementation for plain types: an unmarked stale answer is a type error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no mark for a stale answer",
+    note = "put `.map_response(seawall::stale::Answer::fresh)` around the client, or implement `MarkStale`"
+)]
 pub trait MarkStale: Sized {
     /// The same response, marked.
     fn mark_stale(self, staleness: Staleness) -> Self;
+}
+
+/// A response that may wear the mark, and can be asked.
+pub trait IsStale {
+    /// The mark, if it wears one.
+    fn staleness(&self) -> Option<Staleness>;
 }
 
 /// Any value, and whether it is stale: wraps response types that have no room for a mark.
@@ -82,5 +92,11 @@ impl<T> Answer<T> {
 impl<T> MarkStale for Answer<T> {
     fn mark_stale(self, staleness: Staleness) -> Self {
         Self { stale: Some(staleness), ..self }
+    }
+}
+
+impl<T> IsStale for Answer<T> {
+    fn staleness(&self) -> Option<Staleness> {
+        self.stale
     }
 }

@@ -72,7 +72,7 @@ async fn without_an_answer_the_original_result_comes_back_untouched() {
 async fn a_function_sees_the_cause_the_result_and_its_context() {
     let plan = fallback::function_with(
         |request: &u32| request + 1,
-        |context: u32, failed: &Failed<'_, String, Error<&'static str>>| {
+        |context: &u32, failed: &Failed<'_, String, Error<&'static str>>| {
             let error = failed.result.as_ref().err()?;
             Some(format!("{context} {} {error}", failed.cause.as_str()))
         },
@@ -222,7 +222,7 @@ fn a_dropped_call_leaves_nothing_behind() {
     let held = Arc::clone(&owner);
     let plan = fallback::function_with(
         move |(): &()| Arc::clone(&held),
-        |_: Arc<()>, _: &Failed<'_, Answer<u32>, BoxError>| None,
+        |_: &Arc<()>, _: &Failed<'_, Answer<u32>, BoxError>| None,
     );
     let mut service = FallbackLayer::new(FallbackConfig::new("x"), plan)
         .layer(service_fn(|(): ()| pending::<Reply>()));
@@ -647,28 +647,28 @@ mod cached {
         let log = Arc::clone(&heard);
         let (config, _hand) = config();
         let config = config
-            .share_window(10)
+            .share_window(100)
             .stale_alert(0.5)
             .observe(move |event: &Event| log.lock().unwrap().push(event.kind.clone()));
         let layer = Layered::cached(config).unwrap();
         let cache = layer.cache();
-        for _ in 0..10 {
-            call(&layer, Ask::Read(1), up(1)).await.unwrap();
-        }
-        assert_eq!(cache.snapshot().stale_share().unwrap().ppm(), 0);
-        for _ in 0..8 {
+        call(&layer, Ask::Read(1), up(1)).await.unwrap();
+        assert_eq!(cache.snapshot().stale_share(), None);
+        for _ in 0..80 {
             call(&layer, Ask::Read(1), down()).await.unwrap();
         }
         assert_eq!(*heard.lock().unwrap(), [Kind::StaleShare(true)]);
-        assert_eq!(cache.snapshot().stale_share().unwrap().ppm(), 800_000);
+        assert_eq!(cache.snapshot().stale_share().unwrap().ppm(), 1_000_000);
         assert!(cache.snapshot().alerting);
-        for _ in 0..10 {
+        for _ in 0..400 {
             call(&layer, Ask::Read(1), up(1)).await.unwrap();
         }
         let both = [Kind::StaleShare(true), Kind::StaleShare(false)];
         assert_eq!(*heard.lock().unwrap(), both);
         let seen = cache.snapshot();
-        assert_eq!((seen.stale, seen.recent_fresh(), seen.alerting), (8, 10, false));
+        assert_eq!((seen.stale, seen.alerting), (80, false));
+        assert!(seen.stale_share().unwrap().ppm() < 100_000, "{seen:?}");
+        assert_eq!(seen.recent_fresh() + seen.recent_stale, seen.recent);
     }
 
     #[tokio::test]
@@ -712,7 +712,7 @@ mod cached {
             assert_eq!(error.field(), "stale_alert", "{share}");
         }
         assert_eq!(field(|c| c.share_window(0)), "share_window");
-        assert_eq!(field(|c| c.share_window(usize::MAX)), "share_window");
+        assert_eq!(field(|c| c.share_window(u32::MAX)), "share_window");
         assert_eq!(field(|c| c.capacity(0)), "capacity");
         assert_eq!(field(|c| c.capacity(u64::MAX)), "capacity");
         assert_eq!(field(|c| c.shards(0)), "shards");
@@ -742,6 +742,67 @@ mod cached {
             let answer = service.ready().await.unwrap().call(1).await.unwrap();
             assert_eq!((*answer.value, answer.is_stale()), (1, stale));
         }
+    }
+
+    /// Counts what its own thread allocates.
+    struct Counting;
+
+    thread_local! {
+        static ALLOCATIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+
+    // SAFETY: the system's allocator does all the work; counting allocates nothing.
+    unsafe impl std::alloc::GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+            ALLOCATIONS.with(|count| count.set(count.get() + 1));
+            // SAFETY: as the caller of this.
+            unsafe { std::alloc::System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, at: *mut u8, layout: std::alloc::Layout) {
+            // SAFETY: as the caller of this.
+            unsafe { std::alloc::System.dealloc(at, layout) }
+        }
+    }
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    #[test]
+    fn neither_a_healthy_call_nor_a_stale_answer_allocates() {
+        let (config, _hand) = config();
+        let config = config.classify(|result: Result<&Answer<u32>, &Error<()>>| match result {
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::Failure,
+        });
+        let layer = FallbackLayer::cached(config).unwrap();
+        let up = std::cell::Cell::new(true);
+        let mut service = layer.layer(service_fn(|_: Ask| {
+            let answer = up.get().then_some(Answer::fresh(1));
+            ready(answer.ok_or(Error::Inner(())))
+        }));
+        let mut cx = Context::from_waker(noop_waker_ref());
+        let mut call = |ask| {
+            assert!(service.poll_ready(&mut cx).is_ready());
+            let mut call = std::pin::pin!(service.call(ask));
+            call.as_mut().poll(&mut cx)
+        };
+        assert!(call(Ask::Read(1)).is_ready(), "kept, which allocates");
+        for (healthy, ask) in [
+            (true, Ask::Read(1)),
+            (true, Ask::Charge),
+            (false, Ask::Read(1)),
+            (false, Ask::Read(2)),
+            (false, Ask::Charge),
+        ] {
+            up.set(healthy);
+            let before = ALLOCATIONS.get();
+            for _ in 0..1000 {
+                assert!(call(ask).is_ready());
+            }
+            assert_eq!(ALLOCATIONS.get() - before, 0, "{healthy} {ask:?}");
+        }
+        assert_eq!(layer.cache().snapshot().stale, 1000);
     }
 
     #[derive(Clone, Copy, Debug)]

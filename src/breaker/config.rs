@@ -12,6 +12,9 @@ use crate::event::{Observe, Observers};
 use crate::ratio::Ratio;
 use crate::window::{CountWindow, TimeWindow, Window, cohort, count, time};
 
+/// How long a probe may take, where nothing was said of it.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// The settings of a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 ///
 /// The trip rules are independent; any that is set may open the circuit. What is marked *live* can
@@ -45,7 +48,7 @@ pub struct CircuitBreakerConfig {
     max_cool_down: Duration,
     jitter: f64,
     probes: usize,
-    probe_lease: Duration,
+    probe_lease: Option<Duration>,
     ramp: Vec<f64>,
     ramp_step: Duration,
     shadow: bool,
@@ -53,6 +56,9 @@ pub struct CircuitBreakerConfig {
     pub(super) clock: Clock,
     pub(super) observers: Observers,
 }
+
+/// The longest wait that can be set: beyond it, a mistake is likelier than a wish.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The window, fixed when the layer is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +99,7 @@ impl CircuitBreakerConfig {
             max_cool_down: Duration::from_secs(30),
             jitter: 0.2,
             probes: 3,
-            probe_lease: Duration::from_secs(10),
+            probe_lease: None,
             ramp: Vec::new(),
             ramp_step: Duration::from_secs(1),
             shadow: false,
@@ -141,7 +147,8 @@ impl CircuitBreakerConfig {
     ///
     /// A call that hangs doesn't wait to be counted: once it is `threshold` old it counts as slow, at
     /// the next call, outcome or [tick](super::CircuitBreakerHandle::tick), at most an eighth of
-    /// `threshold` late. Slow and failed never add up.
+    /// `threshold` late; and not again when it ends, however it ends. A change of `threshold` forgets
+    /// which calls hang: they are judged when they end. Slow and failed never add up.
     #[must_use]
     pub fn slow_calls(mut self, threshold: Duration, ratio: impl Into<f64>) -> Self {
         self.slow = Some(Slow::On(threshold, ratio.into()));
@@ -193,7 +200,7 @@ impl CircuitBreakerConfig {
 
     /// A call dropped by its caller at this age or later counts as a slow failure; a younger one
     /// says nothing, and a probe so cancelled goes to the next caller. Default: the threshold of
-    /// [`slow_calls`](Self::slow_calls), or 1 s; above zero. Live.
+    /// [`slow_calls`](Self::slow_calls), or 1 s; above zero, at most a day. Live.
     ///
     /// So a time limit around the breaker can't blind it, and impatient users can't trip it. Without a
     /// slow rule the age is taken from the first time the call was pending: one that never was costs
@@ -211,7 +218,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// How long the circuit stays open before the first probes. Default 1 s; above zero. Live.
+    /// How long the circuit stays open before the first probes. Default 1 s; above zero, at most a day.
+    /// Live.
     ///
     /// Where the classifier finds that the service asked for more
     /// ([`Classify::retry_after`](crate::outcome::Classify::retry_after)), that is the floor, up to
@@ -222,15 +230,15 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Each time the probes fail, the next cool-down is this much longer. Default 2; 1 ..= 1,000.
-    /// Live.
+    /// Each time the probes fail, or the first step of the [`ramp`](Self::ramp), the next cool-down is
+    /// this much longer. Default 2; 1 ..= 1,000. Live.
     #[must_use]
     pub fn cool_down_factor(mut self, factor: f64) -> Self {
         self.cool_down_factor = factor;
         self
     }
 
-    /// No cool-down is longer. Default 30 s; at least [`cool_down`](Self::cool_down). Live.
+    /// No cool-down is longer. Default 30 s; from [`cool_down`](Self::cool_down) to a day. Live.
     #[must_use]
     pub fn max_cool_down(mut self, wait: Duration) -> Self {
         self.max_cool_down = wait;
@@ -259,7 +267,7 @@ impl CircuitBreakerConfig {
     /// Default 10 s; above zero, at most a day. Live.
     #[must_use]
     pub fn probe_lease(mut self, time: Duration) -> Self {
-        self.probe_lease = time;
+        self.probe_lease = Some(time);
         self
     }
 
@@ -268,13 +276,16 @@ impl CircuitBreakerConfig {
     /// 1. Live.
     ///
     /// When a rule fires on a step, the step before it comes again; on the first, the circuit opens.
+    /// At the end of a step the rules are asked whatever [`min_calls`](Self::min_calls) says: a step
+    /// may see few calls.
     #[must_use]
     pub fn ramp(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
         self.ramp = shares.into_iter().collect();
         self
     }
 
-    /// How long each step of the [`ramp`](Self::ramp) lasts. Default 1 s; above zero. Live.
+    /// How long each step of the [`ramp`](Self::ramp) lasts. Default 1 s; above zero, at most a
+    /// day. Live.
     #[must_use]
     pub fn ramp_step(mut self, time: Duration) -> Self {
         self.ramp_step = time;
@@ -331,6 +342,13 @@ impl CircuitBreakerConfig {
         self
     }
 
+    /// Where nothing was said of the lease: a probe that is slow has failed, so nothing is gained by
+    /// waiting for it any longer.
+    pub(crate) fn lease_by_slow_threshold(mut self) -> Self {
+        self.probe_lease = self.probe_lease.or(self.slow_set().map(|(threshold, _)| threshold));
+        self
+    }
+
     /// Slow calls must be seen before they are cut off.
     pub(crate) fn check_slow_below(&self, limit: Duration) -> Result<(), ConfigError> {
         match self.slow_set() {
@@ -368,7 +386,7 @@ impl CircuitBreakerConfig {
 
     /// The settings, checked.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
-        let cool_down = above_zero("cool_down", self.cool_down)?;
+        let cool_down = up_to_a_day("cool_down", self.cool_down)?;
         let cancels = self.cancel_counts_after.unwrap_or(Cancels::CountAfter(
             self.slow_set().map_or(Duration::from_secs(1), |(threshold, _)| threshold),
         ));
@@ -376,7 +394,7 @@ impl CircuitBreakerConfig {
             rules: self.rules()?,
             slow_after: self.slow_set().map(|(threshold, _)| slow_after(threshold)).transpose()?,
             cancel_counts_after: match cancels {
-                Cancels::CountAfter(age) => Some(above_zero("cancel_counts_after", age)?),
+                Cancels::CountAfter(age) => Some(up_to_a_day("cancel_counts_after", age)?),
                 Cancels::NeverCount => None,
             },
             cool_down: CoolDown {
@@ -388,8 +406,8 @@ impl CircuitBreakerConfig {
                     |factor| (1.0..=1000.0).contains(factor),
                 )
                 .map(|factor| (factor * 1e6) as u64)?,
-                cap: check("max_cool_down", self.max_cool_down, "at least cool_down", |cap| {
-                    *cap >= cool_down
+                cap: check("max_cool_down", self.max_cool_down, "from cool_down to a day", |cap| {
+                    (cool_down..=DAY).contains(cap)
                 })
                 .map(nanos)?,
                 jitter: Ratio::new(self.jitter)
@@ -398,7 +416,7 @@ impl CircuitBreakerConfig {
             probes: check("probes", self.probes, "from 1 to 32", |n| {
                 (1..=probes::MAX).contains(n)
             })?,
-            lease: nanos(up_to_a_day("probe_lease", self.probe_lease)?),
+            lease: nanos(up_to_a_day("probe_lease", self.probe_lease.unwrap_or(LEASE))?),
             ramp: self.checked_ramp()?,
             shadow: self.shadow,
         })
@@ -450,7 +468,7 @@ impl CircuitBreakerConfig {
     }
 
     fn checked_ramp(&self) -> Result<Ramp, ConfigError> {
-        let step = above_zero("ramp_step", self.ramp_step)?;
+        let step = up_to_a_day("ramp_step", self.ramp_step)?;
         let ramp =
             check("ramp", &self.ramp, "at most six rising shares from 0.001, below 1", |r| {
                 let inside = r.iter().all(|share| (0.001..=0.999).contains(share));
@@ -464,19 +482,13 @@ fn run(field: &'static str, calls: Option<u16>) -> Result<Option<u16>, ConfigErr
     check(field, calls, "1 or more", |calls| *calls != Some(0))
 }
 
-fn above_zero(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {
-    check(field, span, "above zero", |span| !span.is_zero())
-}
-
 fn up_to_a_day(field: &'static str, span: Duration) -> Result<Duration, ConfigError> {
-    check(field, span, "above zero and at most a day", |span| {
-        !span.is_zero() && *span <= Duration::from_secs(86_400)
-    })
+    check(field, span, "above zero and at most a day", |span| !span.is_zero() && *span <= DAY)
 }
 
 fn slow_after(threshold: Duration) -> Result<Duration, ConfigError> {
     check("slow_calls", threshold, "from 1ms to a day", |threshold| {
-        (cohort::MIN_THRESHOLD..=Duration::from_secs(86_400)).contains(threshold)
+        (cohort::MIN_THRESHOLD..=DAY).contains(threshold)
     })
 }
 

@@ -22,9 +22,9 @@ pub(crate) struct CoolDown {
 impl CoolDown {
     /// The wait after `attempt` failed tries, with the jitter that `bits` say, and not shorter than the
     /// service's `advice`, as far as the cap lets.
-    pub(crate) fn wait(&self, attempt: u32, bits: u64, advice: Option<Duration>) -> Duration {
+    pub(crate) fn wait(&self, attempt: u32, bits: u64, advice: Duration) -> Duration {
         let wait = self.jittered(attempt, bits);
-        Duration::from_nanos(advice.map_or(wait, |advice| wait.max(nanos(advice).min(self.cap))))
+        Duration::from_nanos(wait.max(nanos(advice).min(self.cap)))
     }
 
     fn jittered(&self, attempt: u32, bits: u64) -> u64 {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_services_advice_is_a_floor_and_the_cap_its_ceiling() {
-        let wait = |ns| PLAIN.wait(0, 7, Some(Duration::from_nanos(ns))).as_nanos();
+        let wait = |ns| PLAIN.wait(0, 7, Duration::from_nanos(ns)).as_nanos();
         assert_eq!((wait(10), wait(5_000), wait(u64::MAX)), (1_000, 5_000, 30_000));
     }
 }

@@ -95,6 +95,8 @@ pub(crate) struct Engine {
     pub(super) until: AtomicU64,
     /// Tries to recover that failed, since the circuit was last closed; under the gate's claim.
     pub(super) attempt: AtomicU32,
+    /// Until when the service asked to be left alone, at the latest, in ns.
+    pub(super) advised: AtomicU64,
     /// Outcomes that came too late to count.
     stale: AtomicU64,
     /// Calls that would have been refused, were the breaker not a shadow.
@@ -115,6 +117,7 @@ impl Engine {
             probes: Probes::new(),
             until: AtomicU64::new(0),
             attempt: AtomicU32::new(0),
+            advised: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
             live: LiveSettings::new(settings),
@@ -185,7 +188,9 @@ impl Engine {
     fn admit_probe(&self, gate: Gate, now: Moment) -> Admission {
         let generation = gate.generation();
         if let Some(transition) = self.expire(gate, now) {
-            return (Err(refusal(self.wait_left(now))), Some(transition));
+            // Mostly it is open again; under rules that were eased meanwhile it may have closed.
+            let (admission, _) = self.admit_settled(self.gate.load(), now);
+            return (admission, Some(transition));
         }
         match self.probes.take(generation, now, self.live.lease()) {
             Some(seat) => (Ok(Ticket::probe(generation, seat, now)), None),
@@ -227,17 +232,23 @@ impl Engine {
         refuses && !self.live.shadow()
     }
 
-    /// Takes back the ticket of a call that says nothing: its probe goes to the next caller.
-    pub(crate) fn give_back(&self, ticket: Ticket) {
+    /// Takes back the ticket of a call that says nothing: its probe goes to the next caller, unless
+    /// its lease has run out, which says enough.
+    pub(crate) fn give_back(&self, ticket: Ticket, now: impl Fn() -> Moment) -> Option<Transition> {
         match ticket.role {
             Role::Counted(Some(place)) => {
                 self.cohorts.end(place);
             }
-            Role::Probe(seat) if !self.probes.give_back(seat, ticket.generation) => {
-                self.count_stale();
+            Role::Probe(seat) => {
+                let (gate, now) = (self.gate.load(), now());
+                if gate.generation() == ticket.generation && self.probes.is_over(seat, now) {
+                    return self.decide(gate, seat, Entry::default(), now);
+                }
+                self.probes.give_back(seat, ticket.generation);
             }
             _ => {}
         }
+        None
     }
 
     /// Takes back the ticket of a call that was dropped: old enough, it counts as a slow failure.
@@ -254,8 +265,7 @@ impl Engine {
                 return (true, self.record(ticket, ending, || now).1);
             }
         }
-        self.give_back(ticket);
-        (false, None)
+        (false, self.give_back(ticket, now))
     }
 
     /// Takes back the ticket of a call that ended so; gives whether it was slow, and the transition
@@ -275,7 +285,8 @@ impl Engine {
             // Rare: a ticket of before the slow rule was switched off, or of an older generation.
             return self.record_at(gate, ticket, ending, now());
         }
-        (ending.slow, self.enter(gate, ending.failed, ending.slow, ending.advice, now))
+        self.heed(ending.advice, &now);
+        (ending.slow, self.enter(gate, Entry { failed: ending.failed, slow: ending.slow }, now))
     }
 
     fn record_at(
@@ -290,6 +301,10 @@ impl Engine {
                 ticket.elapsed(now).is_some_and(|elapsed| elapsed >= threshold)
             });
         let fresh = gate.generation() == ticket.generation;
+        if fresh && ticket.role != Role::Uncounted {
+            self.heed(ending.advice, || now);
+        }
+        let entry = Entry { failed: ending.failed, slow };
         let transition = match ticket.role {
             Role::Uncounted => None,
             Role::Counted(place) => {
@@ -302,31 +317,31 @@ impl Engine {
                     self.count_stale();
                     settled
                 } else {
-                    self.enter(gate, ending.failed, slow, ending.advice, || now)
+                    self.enter(gate, entry, || now)
                 }
             }
             Role::Probe(_) if !fresh => {
                 self.count_stale();
                 None
             }
-            Role::Probe(seat) => {
-                self.decide(gate, seat, Entry { failed: ending.failed, slow }, ending.advice, now)
-            }
+            Role::Probe(seat) => self.decide(gate, seat, entry, now),
         };
         (slow, transition)
     }
 
+    /// Keeps the service's wish to be left alone: whichever call opens the circuit, it is not undershot.
+    #[inline]
+    fn heed(&self, advice: Option<Duration>, now: impl Fn() -> Moment) {
+        if let Some(advice) = advice {
+            // Relaxed: read for itself, when the circuit opens.
+            self.advised.fetch_max(now().plus(advice).as_nanos(), Ordering::Relaxed);
+        }
+    }
+
     /// One outcome into the window, and the verdict on what it made.
     #[inline]
-    fn enter(
-        &self,
-        gate: Gate,
-        failed: bool,
-        slow: bool,
-        advice: Option<Duration>,
-        now: impl Fn() -> Moment,
-    ) -> Option<Transition> {
-        let (generation, entry) = (gate.generation(), Entry { failed, slow });
+    fn enter(&self, gate: Gate, entry: Entry, now: impl Fn() -> Moment) -> Option<Transition> {
+        let generation = gate.generation();
         let Some(counts) = self.window.record(entry, 1, generation, &now) else {
             self.count_stale();
             return None;
@@ -335,7 +350,7 @@ impl Engine {
         if counts.failures == 0 && counts.slow == 0 {
             return None;
         }
-        self.judge(gate, counts, run, advice, now())
+        self.judge(gate, counts, run, now())
     }
 
     /// Enters the calls of cohorts whose time has come.
@@ -356,7 +371,7 @@ impl Engine {
         let entry = Entry { failed: false, slow: true };
         let counts = self.window.record(entry, hung, gate.generation(), || now)?;
         let run = self.run.record(entry, hung, gate.generation());
-        self.judge(gate, counts, run, None, now)
+        self.judge(gate, counts, run, now)
     }
 
     /// Changes the settings at once. One at a time.
@@ -394,6 +409,12 @@ impl Engine {
     pub(super) fn count_stale(&self) {
         // Relaxed: a counter nothing hangs on.
         self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The ticket of a call of this moment, whatever share of calls is let through.
+    #[cfg(all(test, seawall_loom))]
+    pub(super) fn ticket_for_model(&self) -> Ticket {
+        Ticket { generation: self.gate.load().generation(), role: Role::Counted(None), since: 0 }
     }
 
     // ---- reading ----

@@ -34,7 +34,7 @@ impl<C> Admitted<C> {
         let circuit = &self.local.circuit;
         let mut slow = false;
         if outcome == Outcome::Ignored {
-            circuit.engine.give_back(self.ticket);
+            circuit.tell(circuit.engine.give_back(self.ticket, || circuit.clock.now()));
         } else {
             let ending = Ending { failed: outcome.is_failure(), slow, advice };
             let (was_slow, transition) =
@@ -80,9 +80,25 @@ where
 {
     #[inline]
     fn finished(self, result: Result<&Res, &E>) {
-        let classify = &self.local.classify;
-        let outcome = judge(classify, result);
-        let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
-        self.settle(outcome, advice);
+        let mut unjudged = Unjudged(Some(self));
+        if let Some(call) = &unjudged.0 {
+            let classify = &call.local.classify;
+            let outcome = judge(classify, result);
+            let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
+            if let Some(call) = unjudged.0.take() {
+                call.settle(outcome, advice);
+            }
+        }
+    }
+}
+
+/// A call whose result is with the classifier; dropped with the call in it only by a panic there.
+struct Unjudged<C>(Option<Admitted<C>>);
+
+impl<C> Drop for Unjudged<C> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call.unfinished(Unfinished::Panicked);
+        }
     }
 }

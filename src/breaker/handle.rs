@@ -37,7 +37,8 @@ pub struct Snapshot {
     pub state: Circuit,
     /// One more with each transition; wraps.
     pub generation: u32,
-    /// What the window holds; while open, what opened it.
+    /// What the window holds. While open and half-open nothing is added: of a count window it is what
+    /// opened the circuit, of a time window what is left of that.
     pub counts: Counts,
     /// What the probes of a half-open circuit have come to so far.
     pub probes: Counts,
@@ -45,7 +46,8 @@ pub struct Snapshot {
     pub consecutive_failures: u16,
     /// Slow calls in a row, hung ones included.
     pub consecutive_slow_calls: u16,
-    /// Calls in flight that are younger than the slow threshold, where there is a slow rule.
+    /// Calls in flight that haven't hung so far, where there is a slow rule: those that this generation
+    /// admitted, since the threshold last changed.
     pub in_time: u64,
     /// What is left of the cool-down, while open, or of the ramp's step.
     pub retry_after: Option<Duration>,
@@ -151,6 +153,9 @@ impl CircuitBreakerHandle {
     /// let error = handle.reconfigure(|config| config.count_window(7)).unwrap_err();
     /// assert_eq!(error.field(), "window");
     /// ```
+    ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself. What the layer
+    /// was built with for good (name, observers, clock) it can't change.
     ///
     /// # Errors
     /// [`ConfigError`] as at construction, or if the window's shape would change; then nothing is

@@ -41,8 +41,9 @@ impl Rules {
     /// open again, `None` while the rest could still change it.
     ///
     /// The ratios are those of the trip rules; without a failure ratio, one failure opens again.
-    /// A circuit is never closed by a failing probe: if that failure doesn't open it, the probes
-    /// before had closed it already.
+    /// A failing probe can only close the circuit where a slow ratio had still to be decided (or where
+    /// the rules were eased meanwhile): if it leaves the failures below their ratio, so did the probes
+    /// before.
     pub(crate) fn probed(&self, counts: Counts, probes: u64) -> Option<bool> {
         let rest = probes.saturating_sub(counts.total);
         let failed = |n: u64| match self.failure_ratio {

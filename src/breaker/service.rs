@@ -69,7 +69,7 @@ where
                 });
             }
             (Ok(ticket), None) => {
-                circuit.engine.give_back(ticket);
+                circuit.tell(circuit.engine.give_back(ticket, || circuit.clock.now()));
                 Refusal { reason: Reason::NotReady, retry_after: None }
             }
             (Err(refusal), _) => refusal,

@@ -23,21 +23,34 @@ impl Engine {
     /// Asks the rules about what a record made of the window.
     pub(super) fn judge(
         &self,
-        gate: Gate,
+        judged: Gate,
         counts: Counts,
         run: Lengths,
-        advice: Option<Duration>,
         now: Moment,
     ) -> Option<Transition> {
         let why = self.live.rules().fired(counts, run)?;
-        match gate.state() {
-            Circuit::Closed => {
-                let claim = self.gate.claim(gate)?;
-                Some(self.open(claim, why, counts, 0, advice, now))
+        let mut gate = judged;
+        // Within a generation, the verdict is on what the gate is now too.
+        while gate.generation() == judged.generation() {
+            if gate.is_busy() {
+                if self.gate.ask(gate) {
+                    return None;
+                }
+            } else {
+                match (gate.state(), self.gate.claim(gate)) {
+                    (Circuit::Closed, Some(claim)) => {
+                        return Some(self.open(claim, why, counts, 0, now));
+                    }
+                    (Circuit::Ramping, Some(claim)) => {
+                        return Some(self.step_back(claim, why, counts, now));
+                    }
+                    (Circuit::Closed | Circuit::Ramping, None) => {}
+                    _ => return None,
+                }
             }
-            Circuit::Ramping => self.step_back(gate, why, counts, advice, now),
-            _ => None,
+            gate = self.gate.load();
         }
+        None
     }
 
     /// A probe ended: decides its seat, and asks the rules about all that are decided.
@@ -46,7 +59,6 @@ impl Engine {
         gate: Gate,
         seat: Seat,
         entry: Entry,
-        advice: Option<Duration>,
         now: Moment,
     ) -> Option<Transition> {
         let late = self.probes.is_over(seat, now);
@@ -55,36 +67,31 @@ impl Engine {
             self.count_stale();
             return None;
         };
-        self.judge_probes(gate, counts, advice, now)
+        self.judge_probes(gate, counts, now)
     }
 
     /// Decides the seats whose leases ran out.
     pub(super) fn expire(&self, gate: Gate, now: Moment) -> Option<Transition> {
         while let Some(counts) = self.probes.expire_one(gate.generation(), now) {
-            if let Some(transition) = self.judge_probes(gate, counts, None, now) {
+            if let Some(transition) = self.judge_probes(gate, counts, now) {
                 return Some(transition);
             }
         }
         None
     }
 
-    fn judge_probes(
-        &self,
-        gate: Gate,
-        counts: Counts,
-        advice: Option<Duration>,
-        now: Moment,
-    ) -> Option<Transition> {
+    fn judge_probes(&self, gate: Gate, counts: Counts, now: Moment) -> Option<Transition> {
         let well = self.live.rules().probed(counts, self.probes.seats() as u64)?;
         let claim = self.gate.claim(gate)?;
         if !well {
-            return Some(self.open_again(claim, Why::Probes, counts, advice, now));
+            return Some(self.open_again(claim, Why::Probes, counts, now));
         }
         Some(match self.live.ramp().share(0) {
             Some(_) => {
                 let next = gate.next(Circuit::Ramping);
                 self.start_afresh(next.generation());
-                self.begin_step(claim, next, Why::Probes, counts, now)
+                let wait = self.begin_step(now);
+                self.publish(claim, next, Why::Probes, counts, Some(wait))
             }
             None => {
                 let next = gate.next(Circuit::Closed);
@@ -96,70 +103,53 @@ impl Engine {
 
     /// A step of the ramp is over: on to the next one or to closed, if what it saw allows.
     pub(super) fn end_step(&self, gate: Gate, now: Moment) -> Option<Transition> {
-        let counts = self.window.counts(|| now);
-        // A step may see few calls; those it saw must do.
-        let rules = Rules { min_calls: 1, ..self.live.rules() };
-        if let Some(why) = rules.fired(counts, self.run.lengths()) {
-            return self.step_back(gate, why, counts, None, now);
+        let mut claim = self.gate.claim(gate)?;
+        loop {
+            let counts = self.window.counts(|| now);
+            // A step may see few calls; those it saw must do.
+            let rules = Rules { min_calls: 1, ..self.live.rules() };
+            if let Some(why) = rules.fired(counts, self.run.lengths()) {
+                return Some(self.step_back(claim, why, counts, now));
+            }
+            let step = gate.step() + 1;
+            let (next, wait) = match self.live.ramp().share(step) {
+                Some(_) => (gate.ramped(Circuit::Ramping, step), Some(self.begin_step(now))),
+                None => (gate.ramped(Circuit::Closed, 0), None),
+            };
+            let told = self.told(gate, next, Why::RampHeld, counts, wait);
+            match claim.publish_unless_asked(next) {
+                Ok(()) => return Some(told),
+                Err(asked) => claim = asked,
+            }
         }
-        let claim = self.gate.claim(gate)?;
-        let step = gate.step() + 1;
-        Some(match self.live.ramp().share(step) {
-            Some(_) => {
-                let next = gate.ramped(Circuit::Ramping, step);
-                self.begin_step(claim, next, Why::RampHeld, counts, now)
-            }
-            None => {
-                let next = gate.ramped(Circuit::Closed, 0);
-                self.publish(claim, next, Why::RampHeld, counts, None)
-            }
-        })
     }
 
     /// A rule fired on the ramp: one step down, or open again.
-    fn step_back(
-        &self,
-        gate: Gate,
-        why: Why,
-        counts: Counts,
-        advice: Option<Duration>,
-        now: Moment,
-    ) -> Option<Transition> {
-        let claim = self.gate.claim(gate)?;
-        let Some(step) = gate.step().checked_sub(1) else {
-            return Some(self.open_again(claim, why, counts, advice, now));
+    fn step_back(&self, claim: Claim<'_>, why: Why, counts: Counts, now: Moment) -> Transition {
+        let gate = claim.from();
+        // The ramp may have been shortened meanwhile: to a step that there is.
+        let ramp = self.live.ramp();
+        let Some(step) = (0..gate.step()).rev().find(|&step| ramp.share(step).is_some()) else {
+            return self.open_again(claim, why, counts, now);
         };
         let next = gate.next(Circuit::Ramping);
         self.start_afresh(next.generation());
-        let next = next.ramped(Circuit::Ramping, step);
-        Some(self.begin_step(claim, next, why, counts, now))
+        let wait = self.begin_step(now);
+        self.publish(claim, next.ramped(Circuit::Ramping, step), why, counts, Some(wait))
     }
 
-    fn begin_step(
-        &self,
-        claim: Claim<'_>,
-        next: Gate,
-        why: Why,
-        counts: Counts,
-        now: Moment,
-    ) -> Transition {
+    /// Sets the end of a step that begins now, and gives its length.
+    fn begin_step(&self, now: Moment) -> Duration {
         let wait = Duration::from_nanos(self.live.ramp().step);
         // Relaxed: under the claim, handed on by its publication.
         self.until.store(now.plus(wait).as_nanos(), Ordering::Relaxed);
-        self.publish(claim, next, why, counts, Some(wait))
+        wait
     }
 
-    fn open_again(
-        &self,
-        claim: Claim<'_>,
-        why: Why,
-        counts: Counts,
-        advice: Option<Duration>,
-        now: Moment,
-    ) -> Transition {
+    fn open_again(&self, claim: Claim<'_>, why: Why, counts: Counts, now: Moment) -> Transition {
         // Relaxed: under the claim.
         let attempt = self.attempt.load(Ordering::Relaxed).saturating_add(1);
-        self.open(claim, why, counts, attempt, advice, now)
+        self.open(claim, why, counts, attempt, now)
     }
 
     fn open(
@@ -168,12 +158,13 @@ impl Engine {
         why: Why,
         counts: Counts,
         attempt: u32,
-        advice: Option<Duration>,
         now: Moment,
     ) -> Transition {
         let next = claim.from().next(Circuit::Open);
         let bits = rng::mix(self.seed ^ u64::from(next.generation()));
-        let wait = self.live.cool_down().wait(attempt, bits, advice);
+        // Relaxed: as it was last heard.
+        let advised = Moment::from_nanos(self.advised.load(Ordering::Relaxed));
+        let wait = self.live.cool_down().wait(attempt, bits, advised.since(now));
         self.cohorts.forget();
         // Relaxed, both: under the claim, handed on by its publication.
         self.attempt.store(attempt, Ordering::Relaxed);
@@ -206,19 +197,24 @@ impl Engine {
                 pause();
                 continue;
             };
-            let counts = self.window.counts(|| now);
+            let counts = match gate.state() {
+                Circuit::HalfOpen => self.probes.counts(),
+                _ => self.window.counts(|| now),
+            };
             let next = gate.next(to);
             self.start_afresh(next.generation());
             return Some(self.publish(claim, next, Why::Operator, counts, None));
         }
     }
 
-    /// Nothing of the past counts from here on, but the failed tries of a recovery that isn't over:
-    /// those are forgotten when the circuit closes.
+    /// Nothing of the past counts from here on, but the failed tries of a recovery that isn't over: a
+    /// circuit that opens from closed counts them anew.
     fn start_afresh(&self, generation: u32) {
         self.window.reset(generation);
         self.cohorts.forget();
         self.run.reset(generation);
+        // Relaxed: as above, a word that is read for itself.
+        self.advised.store(0, Ordering::Relaxed);
     }
 
     fn publish(
@@ -229,19 +225,27 @@ impl Engine {
         counts: Counts,
         wait: Option<Duration>,
     ) -> Transition {
+        let told = self.told(claim.from(), next, why, counts, wait);
+        claim.publish(next);
+        told
+    }
+
+    /// A transition as it is told.
+    fn told(
+        &self,
+        from: Gate,
+        next: Gate,
+        why: Why,
+        counts: Counts,
+        wait: Option<Duration>,
+    ) -> Transition {
         let share = match next.state() {
             Circuit::Open | Circuit::HalfOpen | Circuit::ForcedOpen => Ratio::ZERO,
             Circuit::Ramping => self.live.ramp().share(next.step()).unwrap_or(Ratio::ONE),
             _ => Ratio::ONE,
         };
-        if next.state() == Circuit::Closed {
-            // Relaxed: under the claim.
-            self.attempt.store(0, Ordering::Relaxed);
-        }
-        let from = claim.from().state();
-        claim.publish(next);
         Transition {
-            from,
+            from: from.state(),
             to: next.state(),
             why,
             counts,

@@ -1,14 +1,17 @@
 //! The operator's reach into a running bulkhead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::BulkheadConfig;
 use super::layer::Shared;
+use super::saturation;
+use crate::criticality::Criticality;
 use crate::error::ConfigError;
 use crate::event::Kind;
 use crate::ratio::Ratio;
 
-/// Reads a bulkhead, and changes its limit while calls run. Clones reach the same one.
+/// Reads a bulkhead, and changes its settings while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
 pub struct BulkheadHandle {
     shared: Arc<Shared>,
@@ -22,12 +25,34 @@ pub struct Snapshot {
     pub in_flight: u32,
     /// How many may be.
     pub limit: u32,
+    /// Calls that wait for a place.
+    pub waiting: u32,
+    /// Calls refused since it was made.
+    pub refused: u64,
+    /// How long an answer takes when nothing queues up, where the limit is adaptive and that is known.
+    pub baseline: Option<Duration>,
+    classes: [ClassUse; 3],
+}
+
+/// One class of calls in a bulkhead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassUse {
+    /// Its calls in flight.
+    pub in_flight: u32,
+    /// How many places are its own. What it has beyond is borrowed.
+    pub own: u32,
 }
 
 impl Snapshot {
     /// The share of places taken, at most 1.
     pub fn utilization(&self) -> Ratio {
         Ratio::of(self.in_flight.into(), self.limit.into()).unwrap_or(Ratio::ZERO)
+    }
+
+    /// The calls of this class. Where classes have no shares, all calls are of each.
+    pub fn class(&self, class: Criticality) -> ClassUse {
+        self.classes[class as usize]
     }
 }
 
@@ -38,13 +63,25 @@ impl BulkheadHandle {
 
     /// The bulkhead as it is. Never writes.
     pub fn snapshot(&self) -> Snapshot {
-        let places = self.shared.engine.places();
-        Snapshot { in_flight: places.in_flight(), limit: places.limit() }
+        let shared = &self.shared;
+        let (places, shares) = (shared.engine.places(), shared.engine.shares());
+        Snapshot {
+            in_flight: places.in_flight(),
+            limit: places.limit(),
+            waiting: shared.engine.waiting(),
+            refused: shared.refused(),
+            baseline: shared.adaptive.as_ref().and_then(|limit| limit.baseline()),
+            classes: Criticality::ALL.map(|class| ClassUse {
+                in_flight: places.used(class),
+                own: places.own(class, shares),
+            }),
+        }
     }
 
-    /// Changes live settings: calls in flight keep their places.
+    /// Changes live settings: calls in flight keep their places, and those that wait theirs.
     ///
-    /// Growing admits at once; shrinking never blocks, and is absorbed as calls end.
+    /// Growing admits at once, those that wait first; shrinking never blocks, and is absorbed as calls
+    /// end. An adaptive limit goes on from a limit that is set.
     ///
     /// ```
     /// use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
@@ -56,21 +93,59 @@ impl BulkheadHandle {
     /// assert_eq!(layer.handle().snapshot().limit, 20, "a refused change changes nothing");
     /// ```
     ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself. What the layer
+    /// was built with for good (name, observers) it can't change.
+    ///
     /// # Errors
-    /// [`ConfigError`] as at construction; then nothing is changed.
+    /// [`ConfigError`] as at construction, or if something would change that is fixed at build; then
+    /// nothing is changed.
     pub fn reconfigure(
         &self,
         change: impl FnOnce(BulkheadConfig) -> BulkheadConfig,
     ) -> Result<(), ConfigError> {
-        let at = {
-            let mut config = self.shared.config.lock();
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        {
+            let mut config = shared.config.lock();
             let changed = change(config.clone());
-            self.shared.engine.set_limit(changed.checked_limit()?);
+            let settings = changed.settings_over(&config, shared.queued)?;
+            shared.set_max_wait(changed.max_wait);
+            shared.engine.set_order(settings.shares, settings.order, now);
+            match &shared.adaptive {
+                None => shared.engine.set_limit(settings.limit, || now),
+                // It has long moved on from what it was set to.
+                Some(limit) if changed.limit != config.limit => {
+                    shared.engine.set_limit(limit.set(settings.limit), || now);
+                }
+                Some(_) => {}
+            }
             *config = changed;
-            config.clock.now()
-        };
-        self.shared.sinks.event(at, Kind::Reconfigured);
+        }
+        shared.sinks.event(now, Kind::Reconfigured);
         Ok(())
+    }
+
+    /// Takes a look at how much is in use: observers hear of it when the bulkhead is
+    /// [`Saturated`](Kind::Saturated), [`Exhausted`](Kind::Exhausted), or [`Cleared`](Kind::Cleared)
+    /// again.
+    ///
+    /// Calls don't do it, since it isn't a call that should pay for it: call this every 100 ms, or
+    /// spawn [`run`](Self::run).
+    pub fn tick(&self) {
+        self.shared.look();
+    }
+
+    /// Takes a look every 100 ms, for as long as it is polled. Dropping it is safe at any point.
+    pub async fn run(self) {
+        loop {
+            self.tick();
+            tokio::time::sleep(saturation::EVERY).await;
+        }
+    }
+
+    /// Was it told saturated, and not yet cleared?
+    pub fn is_saturated(&self) -> bool {
+        self.shared.watch.is_raised()
     }
 
     /// Panics caught in this bulkhead's observers.

@@ -1,6 +1,9 @@
 //! Makes bulkheads that share one limit.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tower_layer::Layer;
 
 use parking_lot::Mutex;
@@ -8,50 +11,200 @@ use parking_lot::Mutex;
 use super::config::BulkheadConfig;
 use super::engine::Engine;
 use super::handle::BulkheadHandle;
-use super::service::Bulkhead;
-use crate::error::ConfigError;
+use super::limiter::Collector;
+use super::rank::OneClass;
+use super::saturation::{Reading, Watch};
+use super::service::{AtOnce, Bulkhead, Queued};
+use crate::clock::{Clock, Moment, nanos};
+use crate::criticality::Criticality;
+use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::Sinks;
 use crate::local::Local;
 
 /// Bounds the calls in flight: one layer value is one limit, shared by every service it makes and
 /// every clone of them.
 ///
-/// The services' error type must be able to [`Carry`](crate::error::Carry) a refusal.
+/// `C` tells of which class a request is ([`Rank`](super::Rank)); `Q` is [`AtOnce`] or [`Queued`]. The
+/// services' error type must be able to [`Carry`](crate::error::Carry) a refusal.
 #[derive(Clone, Debug)]
-pub struct BulkheadLayer {
+pub struct BulkheadLayer<C = OneClass, Q = AtOnce> {
     pub(super) shared: Arc<Shared>,
+    rank: C,
+    queue: PhantomData<Q>,
 }
 
 /// What one layer value owns.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) engine: Engine,
+    pub(super) adaptive: Option<Box<Collector>>,
+    /// In ns; read by calls that find no place.
+    max_wait: AtomicU64,
+    /// Calls that were refused, or had to wait.
+    turned_away: AtomicU64,
+    refused: AtomicU64,
     pub(super) sinks: Sinks,
+    pub(super) clock: Clock,
+    pub(super) watch: Watch,
+    pub(super) queued: bool,
     /// As last set; changed through the handle.
     pub(super) config: Mutex<BulkheadConfig>,
 }
 
-impl BulkheadLayer {
-    /// A bulkhead with these settings.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if the limit is zero or above 4,294,967,295.
-    pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
-        let engine = Engine::new(config.checked_limit()?);
-        let sinks = config.observers.attach(crate::error::Room::Bulkhead, config.name);
-        Ok(Self { shared: Arc::new(Shared { engine, sinks, config: Mutex::new(config) }) })
+impl Shared {
+    fn new(config: BulkheadConfig, queued: bool) -> Result<Self, ConfigError> {
+        let settings = config.settings(queued)?;
+        let adaptive = config.adaptive_limit(settings.limit)?;
+        Ok(Self {
+            engine: Engine::new(settings.shape, settings.limit, settings.shares, settings.order),
+            adaptive: adaptive.map(|limit| Box::new(Collector::new(limit))),
+            max_wait: AtomicU64::new(nanos(config.max_wait)),
+            turned_away: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            sinks: config.observers.attach(Room::Bulkhead, config.name),
+            clock: config.clock.clone(),
+            watch: Watch::new(),
+            queued,
+            config: Mutex::new(config),
+        })
     }
 
-    /// Reads it, and changes its limit while calls run.
+    /// The moment at which a call begins, where that matters.
+    #[inline]
+    pub(super) fn begin(&self) -> Option<Moment> {
+        self.adaptive.as_ref().map(|_| self.clock.now())
+    }
+
+    /// Gives a place back.
+    #[inline]
+    pub(super) fn release(&self, class: Criticality) {
+        self.engine.release(class, || self.clock.now());
+    }
+
+    /// Gives the place of a call that was answered, or given up, back; then learns from it.
+    pub(super) fn release_and_learn(&self, class: Criticality, since: Moment, answered: bool) {
+        let in_flight = self.engine.places().in_flight();
+        self.release(class);
+        let now = self.clock.now();
+        let learnt = self
+            .adaptive
+            .as_ref()
+            .and_then(|collector| collector.record(since, now, in_flight, answered));
+        if let Some(limit) = learnt {
+            self.engine.set_limit(limit, || now);
+        }
+    }
+
+    /// How long a call may wait from now on.
+    pub(super) fn max_wait(&self) -> Duration {
+        // Relaxed: read for itself, here and below.
+        Duration::from_nanos(self.max_wait.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_max_wait(&self, wait: Duration) {
+        self.max_wait.store(nanos(wait), Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// A call has to wait.
+    pub(super) fn waits(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts and reports a refusal.
+    #[cold]
+    pub(super) fn refuse(&self, reason: Reason, class: Option<Criticality>) -> Rejected {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if reason != Reason::NotReady {
+            self.waits();
+        }
+        let rejected = Rejected::new(Room::Bulkhead, reason, self.sinks.name()).of_class(class);
+        self.sinks.refused(rejected)
+    }
+
+    /// Takes a look at how much is in use.
+    pub(super) fn look(&self) {
+        let places = self.engine.places();
+        let turned_away = self.turned_away.load(Ordering::Relaxed);
+        self.watch.read(self.clock.now(), &self.sinks, |reading| {
+            *reading = Reading { used: places.in_flight(), size: places.limit(), turned_away };
+        });
+    }
+}
+
+impl BulkheadLayer {
+    /// A bulkhead that refuses at once when it is full.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a setting is out of its range, or a queue is set.
+    pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
+        let shared = Arc::new(Shared::new(config, false)?);
+        Ok(Self { shared, rank: OneClass, queue: PhantomData })
+    }
+}
+
+impl BulkheadLayer<OneClass, Queued> {
+    /// A bulkhead in which calls wait for a place: as many as the
+    /// [queue](BulkheadConfig::queue) is long, each for at most [`max_wait`](BulkheadConfig::max_wait).
+    ///
+    /// A call that waits keeps the instance that was made ready for it, and the service takes a clone in
+    /// its place: so services under it must be `Clone`.
+    ///
+    /// ```
+    /// use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
+    /// use std::time::Duration;
+    ///
+    /// let config = BulkheadConfig::new("payments").limit(64).queue(16);
+    /// assert!(BulkheadLayer::queued(config.clone().max_wait(Duration::from_millis(200))).is_ok());
+    /// assert_eq!(BulkheadLayer::new(config).unwrap_err().field(), "queue");
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a setting is out of its range, or no queue is set.
+    pub fn queued(config: BulkheadConfig) -> Result<Self, ConfigError> {
+        let shared = Arc::new(Shared::new(config, true)?);
+        Ok(Self { shared, rank: OneClass, queue: PhantomData })
+    }
+}
+
+impl<C, Q> BulkheadLayer<C, Q> {
+    /// The same limit, with `rank` to tell of which class a request is.
+    ///
+    /// ```
+    /// use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
+    /// use seawall::criticality::Criticality;
+    ///
+    /// enum Request { Charge, Quote }
+    ///
+    /// let config = BulkheadConfig::new("payments")
+    ///     .limit(64)
+    ///     .share(Criticality::Critical, 0.7)
+    ///     .share(Criticality::Normal, 0.3);
+    /// let layer = BulkheadLayer::new(config).unwrap().rank(|request: &Request| match request {
+    ///     Request::Charge => Criticality::Critical,
+    ///     Request::Quote => Criticality::Normal,
+    /// });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn rank<N>(self, rank: N) -> BulkheadLayer<N, Q> {
+        BulkheadLayer { shared: self.shared, rank, queue: PhantomData }
+    }
+
+    /// Reads it, and changes its settings while calls run.
     pub fn handle(&self) -> BulkheadHandle {
         BulkheadHandle::new(Arc::clone(&self.shared))
     }
 }
 
-impl<S> Layer<S> for BulkheadLayer {
-    type Service = Bulkhead<S>;
+impl<S, C: Clone, Q> Layer<S> for BulkheadLayer<C, Q> {
+    type Service = Bulkhead<S, C, Q>;
 
-    fn layer(&self, inner: S) -> Bulkhead<S> {
-        Bulkhead::new(inner, Local::new(Arc::clone(&self.shared)))
+    fn layer(&self, inner: S) -> Self::Service {
+        let local = Local::new(Arc::clone(&self.shared));
+        Bulkhead::new(inner, local, self.rank.clone())
     }
 }

@@ -49,11 +49,20 @@
 mod config;
 mod engine;
 pub mod future;
+mod gauge;
 mod handle;
 mod layer;
+mod limiter;
+mod places;
+mod queue;
+mod rank;
+mod saturation;
 mod service;
 
 pub use config::BulkheadConfig;
-pub use handle::{BulkheadHandle, Snapshot};
+pub use gauge::{Gauge, GaugeConfig};
+pub use handle::{BulkheadHandle, ClassUse, Snapshot};
 pub use layer::BulkheadLayer;
-pub use service::Bulkhead;
+pub use limiter::{AdaptiveLimit, Aimd, Gradient, Limiter, Vegas, Window};
+pub use rank::{OneClass, Rank};
+pub use service::{AtOnce, Bulkhead, Queued};

@@ -1,29 +1,54 @@
-//! Takes a place, calls the inner service, or refuses.
+//! Takes a place, calls the inner service, waits, or refuses.
 
+use std::marker::PhantomData;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-use super::future::{Place, ResponseFuture};
+use super::engine::Joined;
+use super::future::{Place, QueuedFuture, ResponseFuture, Waiter};
 use super::layer::Shared;
-use crate::error::{Carry, Reason, Rejected, Room};
+use super::rank::{OneClass, Rank};
+use crate::criticality::Criticality;
+use crate::error::{Carry, Reason};
 use crate::guarded;
 use crate::local::Local;
 use crate::readied::Readied;
 
+/// A call that finds no place is refused at once: the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AtOnce;
+
+/// A call that finds no place waits for one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queued;
+
 /// A service with a bounded number of calls in flight.
 ///
 /// Made by [`BulkheadLayer`](super::BulkheadLayer), whose limit it shares with its clones.
-/// `poll_ready` is Ready when the inner is, or when the bulkhead is full; the place is taken in
-/// `call`.
-#[derive(Debug)]
-pub struct Bulkhead<S> {
+/// `poll_ready` is Ready when the inner is, or when any call would be refused; the place is taken in
+/// `call`. If it waits there ([`Queued`]), the instance that was made ready waits with it, and is the
+/// one called.
+#[derive(Clone, Debug)]
+pub struct Bulkhead<S, C = OneClass, Q = AtOnce> {
     inner: Readied<S>,
-    local: Local<Shared>,
+    local: Fork,
+    rank: C,
+    queue: PhantomData<Q>,
 }
 
-impl<S> Bulkhead<S> {
-    pub(super) fn new(inner: S, local: Local<Shared>) -> Self {
-        Self { inner: Readied::new(inner), local }
+/// A [`Local`] of which each clone of the service gets its own.
+#[derive(Debug)]
+struct Fork(Local<Shared>);
+
+impl Clone for Fork {
+    fn clone(&self) -> Self {
+        Self(self.0.fork())
+    }
+}
+
+impl<S, C, Q> Bulkhead<S, C, Q> {
+    pub(super) fn new(inner: S, local: Local<Shared>, rank: C) -> Self {
+        Self { inner: Readied::new(inner), local: Fork(local), rank, queue: PhantomData }
     }
 
     /// The inner service.
@@ -32,16 +57,21 @@ impl<S> Bulkhead<S> {
     }
 }
 
-impl<S: Clone> Clone for Bulkhead<S> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+/// Why a call is refused that has no place, or no inner to call.
+fn reason(shared: &Shared, class: Criticality, ready: bool) -> Reason {
+    let engine = &shared.engine;
+    if !ready && engine.places().has_room(class, engine.shares()) {
+        Reason::NotReady
+    } else {
+        Reason::BulkheadFull
     }
 }
 
-impl<S, Req> Service<Req> for Bulkhead<S>
+impl<S, C, Req> Service<Req> for Bulkhead<S, C, AtOnce>
 where
     S: Service<Req>,
     S::Error: Carry,
+    C: Rank<Req>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -49,20 +79,70 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx, || self.local.engine.is_full())
+        let engine = &self.local.0.engine;
+        self.inner.poll_ready(cx, || engine.is_full(false))
     }
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
-        let reason = match ready {
-            Some(inner) if self.local.engine.acquire() => {
-                return guarded::call(Place(self.local.share()), || inner.call(req));
+        let shared = &self.local.0;
+        let rank = self.rank.rank(&req);
+        let class = rank.unwrap_or_default();
+        let is_ready = match ready {
+            Some(inner) if shared.engine.acquire(class) => {
+                return guarded::call(Place::new(shared.share(), class), || inner.call(req));
             }
-            None if !self.local.engine.is_full() => Reason::NotReady,
-            _ => Reason::BulkheadFull,
+            ready => ready.is_some(),
         };
-        let sinks = &self.local.sinks;
-        guarded::refuse(sinks.refused(Rejected::new(Room::Bulkhead, reason, sinks.name())))
+        guarded::refuse(shared.refuse(reason(shared, class, is_ready), rank))
+    }
+}
+
+impl<S, C, Req> Service<Req> for Bulkhead<S, C, Queued>
+where
+    S: Service<Req> + Clone,
+    S::Error: Carry,
+    C: Rank<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = QueuedFuture<S, Req, S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let shared = &self.local.0;
+        self.inner.poll_ready(cx, || shared.engine.is_full(!shared.max_wait().is_zero()))
+    }
+
+    #[inline]
+    fn call(&mut self, req: Req) -> Self::Future {
+        let ready = self.inner.take();
+        let shared = &self.local.0;
+        let rank = self.rank.rank(&req);
+        let class = rank.unwrap_or_default();
+        let Some(inner) = ready else {
+            return QueuedFuture::refused(shared.refuse(reason(shared, class, false), rank));
+        };
+        if shared.engine.acquire(class) {
+            return QueuedFuture::called(Place::new(shared.share(), class), inner, req);
+        }
+        // Who won't wait needs no place in the line, no timer, no runtime.
+        let wait = shared.max_wait();
+        let joined = if wait.is_zero() {
+            Joined::Refused
+        } else {
+            shared.engine.join(class, shared.clock.now())
+        };
+        match joined {
+            Joined::Entered => QueuedFuture::called(Place::new(shared.share(), class), inner, req),
+            Joined::Refused => QueuedFuture::refused(shared.refuse(Reason::BulkheadFull, rank)),
+            Joined::Waits(ticket) => {
+                shared.waits();
+                let waiter = Waiter::new(shared.share(), ticket, rank, wait);
+                let left = inner.clone();
+                QueuedFuture::waiting(waiter, std::mem::replace(inner, left), req)
+            }
+        }
     }
 }

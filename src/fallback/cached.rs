@@ -1,5 +1,6 @@
 //! The plan that keeps the last good response per key, and gives it out when a call goes wrong.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,20 +53,20 @@ const STALE_ALERT: usize = 2;
 #[derive(Debug)]
 pub struct Asking<A>(What<A>);
 
+/// Small, as it travels with every call.
 #[derive(Debug)]
 enum What<A> {
     /// A declared read.
-    Read(Asked<A>),
+    Read {
+        key: Key,
+        asked: A,
+        /// When the call was first seen pending, in nanoseconds; a call that never is takes no time.
+        began: Option<NonZeroU64>,
+    },
     /// No read; if it succeeds, the read of this key is out of date.
-    Write(Option<Key>),
-}
-
-#[derive(Debug)]
-struct Asked<A> {
-    key: Key,
-    asked: A,
-    /// When the call was first seen pending; a call that is never seen so takes no time.
-    began: Option<Moment>,
+    Write(Key),
+    /// No read, and nothing is out of date.
+    Other,
 }
 
 impl<K, T> Cached<K, T> {
@@ -105,47 +106,54 @@ where
     #[inline]
     fn context(&self, request: &Req) -> Self::Context {
         Asking(match self.rules.key(request) {
-            Some((key, asked)) => What::Read(Asked { key, asked, began: None }),
-            None => What::Write(self.rules.outdates(request)),
+            Some((key, asked)) => What::Read { key, asked, began: None },
+            None => match self.rules.outdates(request) {
+                Some(key) => What::Write(key),
+                None => What::Other,
+            },
         })
     }
 
     #[inline]
     fn pending(&self, context: &mut Self::Context) {
-        if let What::Read(asked) = &mut context.0 {
-            // A response is as old as its request, at most: so the age is never told too young.
-            asked.began.get_or_insert_with(|| self.core.clock.now());
+        if let What::Read { began, .. } = &mut context.0 {
+            if began.is_none() {
+                // A response is as old as its request, at most: so its age is never told too young.
+                *began = NonZeroU64::new(self.core.clock.now().as_nanos());
+            }
         }
     }
 
     #[inline]
-    fn good(&self, context: Self::Context, response: &Res) {
-        let Asked { key, asked, began } = match context.0 {
-            What::Read(asked) => asked,
+    fn good(&self, context: &Self::Context, response: &Res) {
+        let (key, asked, began) = match &context.0 {
+            What::Read { key, asked, began } => (key, asked, *began),
             What::Write(outdated) => {
-                if let Some(key) = outdated {
-                    self.core.forget(&key);
-                }
+                self.core.forget(outdated);
                 return;
             }
+            What::Other => return,
         };
-        let began = began.unwrap_or_else(|| self.core.clock.now());
+        let began = match began {
+            Some(nanos) => Moment::from_nanos(nanos.get()),
+            None => self.core.clock.now(),
+        };
         if self.rules.revokes(response) {
-            self.core.forget(&key);
-        } else if self.core.is_due(&key, began) {
-            self.core.refresh(key, began, self.rules.keep(&asked, response));
+            self.core.forget(key);
+        } else if self.core.is_due(key, began) {
+            self.core.refresh(*key, began, self.rules.keep(asked, response));
         }
         if let Some(alert) = self.core.share.fresh(|| self.core.stale_alert()) {
             self.core.tell(began, alert);
         }
     }
 
-    fn answer(&self, context: Self::Context, failed: &Failed<'_, Res, E>) -> Option<Res> {
-        let What::Read(Asked { key, asked, .. }) = context.0 else {
+    fn answer(&self, context: &Self::Context, failed: &Failed<'_, Res, E>) -> Option<Res> {
+        let What::Read { key, asked, .. } = &context.0 else {
             return None;
         };
         let now = self.core.clock.now();
-        let Some((entry, age)) = self.core.find(&key, now) else {
+        let Some((entry, age)) = self.core.find(key, now) else {
             self.core.share.missed();
             return None;
         };

@@ -9,7 +9,6 @@ use crate::event::{Observe, Observers};
 use crate::key::Key;
 use crate::outcome::ByResult;
 use crate::ratio::Ratio;
-use crate::window::count;
 
 /// The longest that anything is kept, in days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -44,7 +43,7 @@ pub struct CachedConfig<K, C = ByResult> {
     pub(super) capacity: u64,
     pub(super) max_entry: Option<usize>,
     pub(super) shards: usize,
-    pub(super) share_window: usize,
+    pub(super) share_window: u32,
 }
 
 impl<F> CachedConfig<ByKey<F>> {
@@ -118,11 +117,12 @@ impl<K, C> CachedConfig<K, C> {
         self
     }
 
-    /// Over how many answers that share is taken. Default 1,000; 1 ..= 4,095.
+    /// Over about how many recent answers that share is taken. Default 1,000; 10 ..= 1,000,000.
     ///
-    /// It is judged from a tenth of that many on.
+    /// When so many are counted, both they and the stale ones among them are halved. The share is
+    /// judged from a tenth of that many on.
     #[must_use]
-    pub fn share_window(mut self, answers: usize) -> Self {
+    pub fn share_window(mut self, answers: u32) -> Self {
         self.share_window = answers;
         self
     }
@@ -209,8 +209,10 @@ impl<K, C> CachedConfig<K, C> {
         }
     }
 
-    pub(super) fn checked_share_window(&self) -> Result<usize, ConfigError> {
-        check("share_window", self.share_window, "from 1 to 4095", |n| (1..=count::MAX).contains(n))
+    pub(super) fn checked_share_window(&self) -> Result<u32, ConfigError> {
+        check("share_window", self.share_window, "from 10 to 1000000", |n| {
+            (10..=1_000_000).contains(n)
+        })
     }
 }
 
@@ -255,7 +257,7 @@ impl CachedSettings {
         self
     }
 
-    /// The words of [`Terms`].
+    /// Checked, as the live words: `max_stale`, `refresh_age` (both in ns), `stale_alert` (in ppm).
     pub(super) fn checked(&self) -> Result<[u64; 3], ConfigError> {
         let max_stale = check("max_stale", self.max_stale, "from 1ms to 30 days", |age| {
             (Duration::from_millis(1)..=LONGEST).contains(age)

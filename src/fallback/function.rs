@@ -55,7 +55,7 @@ where
 /// # async fn main() {
 /// let plan = fallback::function_with(
 ///     |name: &String| name.len(),
-///     |length: usize, failed: &Failed<'_, String, BoxError>| {
+///     |length: &usize, failed: &Failed<'_, String, BoxError>| {
 ///         Some(format!("{length} letters, {}", failed.cause.as_str()))
 ///     },
 /// );
@@ -67,7 +67,7 @@ where
 pub const fn function_with<Req, X, F, Ctx, Res, E>(context: X, answer: F) -> Function<X, F, Res, E>
 where
     X: Fn(&Req) -> Ctx,
-    F: Fn(Ctx, &Failed<'_, Res, E>) -> Option<Res>,
+    F: Fn(&Ctx, &Failed<'_, Res, E>) -> Option<Res>,
 {
     Function { context, answer, about: PhantomData }
 }
@@ -80,7 +80,7 @@ where
 
     fn context(&self, _: &Req) {}
 
-    fn answer(&self, (): (), failed: &Failed<'_, Res, E>) -> Option<Res> {
+    fn answer(&self, (): &(), failed: &Failed<'_, Res, E>) -> Option<Res> {
         (self.answer)(failed)
     }
 }
@@ -88,7 +88,7 @@ where
 impl<Req, X, F, Ctx, Res, E> Plan<Req, Res, E> for Function<X, F, Res, E>
 where
     X: Fn(&Req) -> Ctx,
-    F: Fn(Ctx, &Failed<'_, Res, E>) -> Option<Res>,
+    F: Fn(&Ctx, &Failed<'_, Res, E>) -> Option<Res>,
 {
     type Context = Ctx;
 
@@ -96,7 +96,7 @@ where
         (self.context)(request)
     }
 
-    fn answer(&self, context: Ctx, failed: &Failed<'_, Res, E>) -> Option<Res> {
+    fn answer(&self, context: &Ctx, failed: &Failed<'_, Res, E>) -> Option<Res> {
         (self.answer)(context, failed)
     }
 }

@@ -25,8 +25,8 @@ pin_project! {
         // `None`: the inner service wasn't ready.
         #[pin]
         future: Option<F>,
-        // What the plan took from the request; taken when the call ends.
-        context: Option<X>,
+        // What the plan took from the request. Never moved: it may be the largest part of this.
+        context: X,
         local: Local<Shared<P, C>>,
         request: PhantomData<fn(Req)>,
     }
@@ -35,7 +35,7 @@ pin_project! {
 impl<F, P, C, X, Req> ResponseFuture<F, P, C, X, Req> {
     #[inline]
     pub(super) fn new(future: Option<F>, context: X, local: Local<Shared<P, C>>) -> Self {
-        Self { future, context: Some(context), local, request: PhantomData }
+        Self { future, context, local, request: PhantomData }
     }
 }
 
@@ -55,16 +55,13 @@ where
             Some(future) => match future.poll(cx) {
                 Poll::Ready(result) => result,
                 Poll::Pending => {
-                    if let Some(context) = this.context {
-                        this.local.plan.pending(context);
-                    }
+                    this.local.plan.pending(this.context);
                     return Poll::Pending;
                 }
             },
             None => Err(this.local.not_ready()),
         };
-        let context = this.context.take().expect("polled after it was done");
-        Poll::Ready(this.local.end::<Req, Res, E>(context, result))
+        Poll::Ready(this.local.end::<Req, Res, E>(this.context, result))
     }
 }
 
@@ -78,7 +75,7 @@ impl<P, C> Shared<P, C> {
 
     /// The result that the caller gets.
     #[inline]
-    fn end<Req, Res, E>(&self, context: P::Context, result: Result<Res, E>) -> Result<Res, E>
+    fn end<Req, Res, E>(&self, context: &P::Context, result: Result<Res, E>) -> Result<Res, E>
     where
         E: Carry,
         P: Plan<Req, Res, E>,
@@ -114,10 +111,9 @@ impl<P, C> Shared<P, C> {
 
 impl<F, P, C, X, Req> fmt::Debug for ResponseFuture<F, P, C, X, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match (&self.context, &self.future) {
-            (None, _) => "done",
-            (_, Some(_)) => "called",
-            (_, None) => "not ready",
+        let state = match &self.future {
+            Some(_) => "called",
+            None => "not ready",
         };
         write!(f, "ResponseFuture({state})")
     }

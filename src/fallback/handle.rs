@@ -53,6 +53,7 @@ impl FallbackHandle {
 #[cfg(feature = "cache")]
 pub struct CachedHandle<T> {
     core: Arc<Core<T>>,
+    counts: Arc<Counts>,
 }
 
 /// A cached fallback at one moment.
@@ -60,7 +61,8 @@ pub struct CachedHandle<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CachedSnapshot {
-    /// Answers in the window of recent ones: to declared reads, fresh or stale.
+    /// Recent answers to declared reads, fresh or stale: at most the window. Fresh ones are counted
+    /// only while stale ones are among them.
     pub recent: u64,
     /// Those of them that were stale.
     pub recent_stale: u64,
@@ -82,7 +84,7 @@ pub struct CachedSnapshot {
 
 #[cfg(feature = "cache")]
 impl CachedSnapshot {
-    /// The share of stale answers among the recent ones; `None` before the first.
+    /// The share of stale answers among the recent ones; `None` before the first stale one.
     pub const fn stale_share(&self) -> Option<Ratio> {
         Ratio::of(self.recent_stale, self.recent)
     }
@@ -95,8 +97,8 @@ impl CachedSnapshot {
 
 #[cfg(feature = "cache")]
 impl<T> CachedHandle<T> {
-    pub(super) fn new(core: Arc<Core<T>>) -> Self {
-        Self { core }
+    pub(super) fn new(core: Arc<Core<T>>, counts: Arc<Counts>) -> Self {
+        Self { core, counts }
     }
 
     /// The cache as it is. Never writes; looks at each shard of the store in turn.
@@ -105,15 +107,15 @@ impl<T> CachedHandle<T> {
     /// call. The share of stale ones is taken over the recent answers instead.
     pub fn snapshot(&self) -> CachedSnapshot {
         let core = &*self.core;
-        let (window, stale, missed) = core.share.read();
+        let (recent, missed) = core.share.read();
         let (entries, bytes) = core.store.size();
         CachedSnapshot {
-            recent: window.total,
-            recent_stale: window.failures,
+            recent: recent.total,
+            recent_stale: recent.failures,
             alerting: core.share.is_alerting(),
-            stale,
             missed,
             // Relaxed: counters nothing hangs on.
+            stale: self.counts.answered.load(Ordering::Relaxed),
             written: core.written.load(Ordering::Relaxed),
             too_large: core.too_large.load(Ordering::Relaxed),
             entries,
@@ -136,6 +138,8 @@ impl<T> CachedHandle<T> {
     /// let error = handle.reconfigure(|set| set.max_stale(Duration::ZERO)).unwrap_err();
     /// assert_eq!(error.field(), "max_stale");
     /// ```
+    ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself.
     ///
     /// # Errors
     /// [`ConfigError`] as at construction; then nothing is changed.
@@ -174,7 +178,7 @@ impl<T> CachedHandle<T> {
 #[cfg(feature = "cache")]
 impl<T> Clone for CachedHandle<T> {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.core))
+        Self::new(Arc::clone(&self.core), Arc::clone(&self.counts))
     }
 }
 

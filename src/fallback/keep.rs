@@ -28,7 +28,7 @@ pub trait Keep<Req, Res> {
     fn keep(&self, asked: &Self::Asked, response: &Res) -> Verdict<Self::Kept>;
 
     /// A response from what was kept, marked.
-    fn give(&self, asked: Self::Asked, kept: &Self::Kept, staleness: Staleness) -> Res;
+    fn give(&self, asked: &Self::Asked, kept: &Self::Kept, staleness: Staleness) -> Res;
 
     /// Does this good response take back what was kept before (gone, no longer allowed)?
     ///
@@ -154,7 +154,7 @@ where
     }
 
     #[inline]
-    fn give(&self, (): (), kept: &Res, staleness: Staleness) -> Res {
+    fn give(&self, (): &(), kept: &Res, staleness: Staleness) -> Res {
         kept.clone().mark_stale(staleness)
     }
 }

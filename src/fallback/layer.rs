@@ -109,7 +109,7 @@ impl<K, T, C> CachedLayer<K, T, C> {
 
     /// Reads the cache, and changes its limits while calls run.
     pub fn cache(&self) -> CachedHandle<T> {
-        CachedHandle::new(Arc::clone(self.shared.plan.core()))
+        CachedHandle::new(Arc::clone(self.shared.plan.core()), Arc::clone(&self.shared.counts))
     }
 }
 

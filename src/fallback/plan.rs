@@ -22,8 +22,8 @@ use crate::stale::Cause;
 ///     fn context(&self, amount: &u64) -> u64 {
 ///         *amount
 ///     }
-///     fn answer(&self, amount: u64, _: &Failed<'_, bool, BoxError>) -> Option<bool> {
-///         (amount < 10).then_some(true)
+///     fn answer(&self, amount: &u64, _: &Failed<'_, bool, BoxError>) -> Option<bool> {
+///         (*amount < 10).then_some(true)
 ///     }
 /// }
 ///
@@ -48,10 +48,10 @@ pub trait Plan<Req, Res, E> {
     fn pending(&self, _context: &mut Self::Context) {}
 
     /// The call succeeded: look at the response, which goes to the caller after that.
-    fn good(&self, _context: Self::Context, _response: &Res) {}
+    fn good(&self, _context: &Self::Context, _response: &Res) {}
 
     /// The call was refused, or failed: an answer in its place, or `None` to leave it as it is.
-    fn answer(&self, context: Self::Context, failed: &Failed<'_, Res, E>) -> Option<Res>;
+    fn answer(&self, context: &Self::Context, failed: &Failed<'_, Res, E>) -> Option<Res>;
 }
 
 /// A call that was refused or failed, as a [`Plan`] sees it.

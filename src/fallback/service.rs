@@ -21,9 +21,9 @@ use crate::readied::Readied;
 /// for ever must not block an answer. A call to a service that wasn't ready is refused with
 /// [`Reason::NotReady`](crate::error::Reason::NotReady), and the plan may answer for it as for any
 /// refusal. So this layer turns back-pressure into refusals: over a service that is Pending at busy
-/// times, put [`ready`](crate::error::Room::Ready) (`ReadyInCall`) between the two, as the preset does, and
-/// calls wait in their own future instead. An *error* of the inner's `poll_ready` is passed on:
-/// tower says that such a service is to be thrown away.
+/// times, put `ReadyInCall` between the two, as the preset does, and calls wait in their own future
+/// instead. An *error* of the inner's `poll_ready` is passed on: tower says that such a service is
+/// to be thrown away.
 ///
 /// # Cancel safety
 /// The response future may be dropped at any point; nothing is held between polls, and a response

@@ -47,7 +47,7 @@ impl<Req, T: Clone + MarkStale, E> Plan<Req, T, E> for Value<T> {
 
     fn context(&self, _: &Req) {}
 
-    fn answer(&self, (): (), failed: &Failed<'_, T, E>) -> Option<T> {
+    fn answer(&self, (): &(), failed: &Failed<'_, T, E>) -> Option<T> {
         let (age, cause) = (Duration::ZERO, failed.cause);
         Some(self.0.clone().mark_stale(Staleness { age, cause }))
     }

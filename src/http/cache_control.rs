@@ -96,6 +96,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// The names in a list such as `Vary`.
+#[cfg(feature = "cache")]
 pub(super) fn names(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     Members(line)
 }
@@ -158,9 +159,7 @@ mod tests {
         fn no_bytes_make_it_panic(line in prop::collection::vec(any::<u8>(), 0..80)) {
             let found = Directives::parse([line.as_slice()]);
             prop_assert_eq!(found, Directives::parse([line.as_slice()]));
-            for name in names(&line) {
-                prop_assert!(!name.is_empty());
-            }
+            prop_assert!(Members(&line).all(|member| !member.is_empty()));
         }
 
         #[test]

@@ -1,10 +1,11 @@
 //! The key of an HTTP read: what is asked, and who asks.
 
 use ::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, PRAGMA,
-    RANGE, UPGRADE,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE,
+    HOST, PRAGMA, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use ::http::uri::Scheme;
+use ::http::{HeaderMap, HeaderName, Method, Request};
 
 use super::cache_control::Directives;
 use crate::key::{Key, KeyBuilder};
@@ -17,7 +18,9 @@ use crate::key::{Key, KeyBuilder};
 /// - for any other method;
 /// - when credentials are there (`Authorization` or `Cookie`) but no principal is known;
 /// - for a request that says `Cache-Control: no-store` or `no-cache` (or `Pragma: no-cache`, RFC
-///   9111 sections 5.2.1 and 5.4), asks for a `Range`, or for an `Upgrade`.
+///   9111 sections 5.2.1 and 5.4), asks for a `Range`, or for an `Upgrade`;
+/// - for one whose `Content-Length` or `Transfer-Encoding` says that it has a body. A body isn't in the
+///   key: where a `GET` may have one that isn't announced so, give its service keys of your own.
 ///
 /// By default the principal is the credentials themselves, in digest. If they change while the
 /// principal doesn't (tokens that are renewed), name it: see [`principal`](Self::principal). If a
@@ -38,7 +41,8 @@ use crate::key::{Key, KeyBuilder};
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyRules<P = Credentials> {
-    principal: P,
+    /// `None`: the credentials, which are then hashed with all the rest.
+    principal: Option<P>,
     vary: Vec<HeaderName>,
 }
 
@@ -67,13 +71,18 @@ impl<F: Fn(&Request<B>) -> Option<Key>, B> Principal<B> for F {
 pub struct Credentials;
 
 impl<B> Principal<B> for Credentials {
+    #[inline]
     fn principal(&self, request: &Request<B>) -> Option<Key> {
-        let headers = request.headers();
-        let (auth, cookie) = (headers.contains_key(AUTHORIZATION), headers.contains_key(COOKIE));
-        (auth || cookie).then(|| {
-            let key = add_header(KeyBuilder::new(), headers, &AUTHORIZATION);
-            add_header(key, headers, &COOKIE).finish()
-        })
+        let mut key: Option<KeyBuilder> = None;
+        // In the order in which they come; each says first which of the two it is.
+        for (name, value) in request.headers() {
+            let is_cookie = *name == COOKIE;
+            if is_cookie || *name == AUTHORIZATION {
+                let so_far = key.take().unwrap_or_default();
+                key = Some(so_far.part(&[is_cookie.into()]).part(value.as_bytes()));
+            }
+        }
+        key.map(KeyBuilder::finish)
     }
 
     fn stands_for(&self, header: &HeaderName) -> bool {
@@ -81,14 +90,59 @@ impl<B> Principal<B> for Credentials {
     }
 }
 
-/// Adds all values of a header, and how many there are.
-fn add_header(key: KeyBuilder, headers: &HeaderMap, name: &HeaderName) -> KeyBuilder {
-    let mut values = 0_u64;
-    let key = headers.get_all(name).iter().fold(key, |key, value| {
-        values += 1;
-        key.part(value.as_bytes())
-    });
-    key.part(&values.to_ne_bytes())
+/// Collects the parts of a key, so that the hash is fed a few times and not part by part: most keys
+/// fit in.
+struct Parts {
+    key: KeyBuilder,
+    filled: usize,
+    bytes: [u8; 256],
+}
+
+impl Parts {
+    #[inline]
+    fn new() -> Self {
+        Self { key: KeyBuilder::new(), filled: 0, bytes: [0; 256] }
+    }
+
+    /// Some bytes, whose number is known from what came before.
+    #[inline]
+    fn put(&mut self, part: &[u8]) {
+        let end = self.filled + part.len();
+        if let Some(room) = self.bytes.get_mut(self.filled..end) {
+            room.copy_from_slice(part);
+            self.filled = end;
+        } else {
+            self.put_long(part);
+        }
+    }
+
+    /// What doesn't fit goes to the hash at once; that it does so depends on the parts alone.
+    #[cold]
+    fn put_long(&mut self, part: &[u8]) {
+        self.key = self.key.clone().part(&self.bytes[..self.filled]).part(part);
+        self.filled = 0;
+    }
+
+    /// Bytes of any number, which is put first, so that parts can't run into each other.
+    fn add(&mut self, part: &[u8]) {
+        self.put(&(part.len() as u64).to_ne_bytes());
+        self.put(part);
+    }
+
+    /// All values of a header, and how many there are.
+    fn header(&mut self, headers: &HeaderMap, name: &HeaderName) {
+        let mut values = 0_u64;
+        for value in headers.get_all(name) {
+            values += 1;
+            self.add(value.as_bytes());
+        }
+        self.add(&values.to_ne_bytes());
+    }
+
+    #[inline]
+    fn key(self) -> Key {
+        self.key.part(&self.bytes[..self.filled]).finish()
+    }
 }
 
 /// What of a request decides whether it has a key; found in one pass over its headers.
@@ -96,6 +150,7 @@ fn add_header(key: KeyBuilder, headers: &HeaderMap, name: &HeaderName) -> KeyBui
 struct Seen {
     credentials: bool,
     not_for_caches: bool,
+    host: bool,
     /// Which of the vary headers are there, one bit each.
     vary: u64,
 }
@@ -110,7 +165,7 @@ impl KeyRules {
     /// The credentials are the principal; responses may vary by `Accept`, `Accept-Encoding` and
     /// `Accept-Language`.
     pub fn new() -> Self {
-        Self { principal: Credentials, vary: vec![ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE] }
+        Self { principal: None, vary: vec![ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE] }
     }
 }
 
@@ -143,7 +198,7 @@ impl<P> KeyRules<P> {
     where
         F: Fn(&Request<B>) -> Option<Key>,
     {
-        KeyRules { principal, vary: self.vary }
+        KeyRules { principal: Some(principal), vary: self.vary }
     }
 
     /// More request headers that go into the key, so that responses may `Vary` by them. Default:
@@ -181,22 +236,32 @@ impl<P> KeyRules<P> {
         if seen.not_for_caches {
             return None;
         }
-        let principal = self.principal.principal(request);
-        if seen.credentials && principal.is_none() {
-            return None;
-        }
-        let key = self.build(request, method, principal, seen.vary);
-        Some((key, principal.is_some()))
+        let principal = self.named(request);
+        let has_principal = match &self.principal {
+            Some(_) if seen.credentials && principal.is_none() => return None,
+            Some(_) => principal.is_some(),
+            None => seen.credentials,
+        };
+        let key = self.build(request, method, principal, &seen);
+        Some((key, has_principal))
     }
 
     /// The key that a `GET` of the same target, by the same caller, has.
+    #[cfg(feature = "cache")]
     pub(super) fn key_of_get<B>(&self, request: &Request<B>) -> Key
     where
         P: Principal<B>,
     {
         let seen = self.look(request.headers());
-        let principal = self.principal.principal(request);
-        self.build(request, &Method::GET, principal, seen.vary)
+        self.build(request, &Method::GET, self.named(request), &seen)
+    }
+
+    #[inline]
+    fn named<B>(&self, request: &Request<B>) -> Option<Key>
+    where
+        P: Principal<B>,
+    {
+        self.principal.as_ref()?.principal(request)
     }
 
     fn build<B>(
@@ -204,25 +269,53 @@ impl<P> KeyRules<P> {
         request: &Request<B>,
         method: &Method,
         principal: Option<Key>,
-        vary: u64,
+        seen: &Seen,
     ) -> Key {
         let (uri, headers) = (request.uri(), request.headers());
-        let mut key = KeyBuilder::new()
-            .part(method.as_str().as_bytes())
-            .part(uri.scheme_str().unwrap_or_default().as_bytes())
-            .part(uri.authority().map_or("", |a| a.as_str()).as_bytes())
-            .part(headers.get(HOST).map_or(b"", HeaderValue::as_bytes))
-            .part(uri.path_and_query().map_or("", |p| p.as_str()).as_bytes());
-        if let Some(principal) = principal {
-            key = key.part(&principal.to_bytes());
+        let scheme = match uri.scheme() {
+            None => 0,
+            Some(scheme) if *scheme == Scheme::HTTP => 1,
+            Some(scheme) if *scheme == Scheme::HTTPS => 2,
+            Some(_) => 3,
+        };
+        let is_head = u8::from(*method == Method::HEAD);
+        let whose = match principal {
+            Some(_) => 2,
+            None => u8::from(self.principal.is_none() && seen.credentials),
+        };
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        let path = uri.path_and_query().map_or("", |p| p.as_str());
+
+        // First what of the rest is there, and how long: so that one thing can't be taken for
+        // another. (No URI is longer than 64 KiB.)
+        let mut head = [0; 20];
+        head[..4].copy_from_slice(&[is_head, scheme, whose, seen.host.into()]);
+        head[4..8].copy_from_slice(&(authority.len() as u32).to_ne_bytes());
+        head[8..12].copy_from_slice(&(path.len() as u32).to_ne_bytes());
+        head[12..].copy_from_slice(&seen.vary.to_ne_bytes());
+        let mut parts = Parts::new();
+        parts.put(&head);
+        parts.put(authority.as_bytes());
+        parts.put(path.as_bytes());
+        if scheme == 3 {
+            parts.add(uri.scheme_str().unwrap_or_default().as_bytes());
         }
-        key = key.part(&vary.to_ne_bytes());
+        if let Some(principal) = principal {
+            parts.put(&principal.to_bytes());
+        }
+        if whose == 1 {
+            parts.header(headers, &AUTHORIZATION);
+            parts.header(headers, &COOKIE);
+        }
+        if seen.host {
+            parts.header(headers, &HOST);
+        }
         for (i, name) in self.vary.iter().enumerate() {
-            if vary & 1 << i != 0 {
-                key = add_header(key, headers, name);
+            if seen.vary & 1 << i != 0 {
+                parts.header(headers, name);
             }
         }
-        key.finish()
+        parts.key()
     }
 
     fn look(&self, headers: &HeaderMap) -> Seen {
@@ -237,18 +330,27 @@ impl<P> KeyRules<P> {
             } else if name == CACHE_CONTROL || name == PRAGMA {
                 let asks = Directives::parse([value.as_bytes()]);
                 seen.not_for_caches |= asks.no_store || asks.no_cache;
-            } else if name == RANGE || name == UPGRADE {
+            } else if name == RANGE || name == UPGRADE || name == TRANSFER_ENCODING {
                 seen.not_for_caches = true;
+            } else if name == HOST {
+                seen.host = true;
+            } else if name == CONTENT_LENGTH {
+                seen.not_for_caches |= value != "0";
             }
         }
         seen
     }
 
     /// Is `header` in the key, or does the principal stand for it?
+    #[cfg(feature = "cache")]
     pub(super) fn covers<B>(&self, header: &HeaderName) -> bool
     where
         P: Principal<B>,
     {
-        *header == HOST || self.vary.contains(header) || self.principal.stands_for(header)
+        let stands_for_it = match &self.principal {
+            Some(principal) => principal.stands_for(header),
+            None => Principal::<B>::stands_for(&Credentials, header),
+        };
+        stands_for_it || *header == HOST || self.vary.contains(header)
     }
 }

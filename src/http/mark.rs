@@ -3,7 +3,7 @@
 use ::http::header::AGE;
 use ::http::{HeaderValue, Response};
 
-use crate::stale::{MarkStale, Staleness};
+use crate::stale::{IsStale, MarkStale, Staleness};
 
 /// An `Age` header in whole seconds (RFC 9111 section 5.1), and the [`Staleness`] among the
 /// response's extensions for whoever handles it in this process.
@@ -27,5 +27,11 @@ impl<B> MarkStale for Response<B> {
         self.headers_mut().insert(AGE, age);
         self.extensions_mut().insert(staleness);
         self
+    }
+}
+
+impl<B> IsStale for Response<B> {
+    fn staleness(&self) -> Option<Staleness> {
+        self.extensions().get().copied()
     }
 }

@@ -13,7 +13,8 @@
 //!
 //! # Orderings
 //! Cells are words that carry all that belongs together, changed by swaps and read for themselves:
-//! Relaxed. `due` is a hint that only ever makes one look too early.
+//! Relaxed. `due` is a hint that only ever makes one look too early. Cut and threshold are changed one
+//! after the other (Release), and whoever settles reads them in that order (Acquire).
 
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Cohorts to a threshold.
 const PER_THRESHOLD: u64 = 8;
-/// Cells of a stripe: a cohort is settled at the latest nine widths after it began.
-const CELLS: u64 = 16;
+/// Cells of a stripe: a cohort is settled at the latest nine widths after it began. (Models know of two
+/// cohorts, an odd number apart.)
+const CELLS: u64 = if cfg!(seawall_loom) { 2 } else { 16 };
 /// The shortest threshold: a cohort is then 125 us wide.
 pub(crate) const MIN_THRESHOLD: Duration = Duration::from_millis(1);
 
@@ -43,7 +45,10 @@ const COUNT_BITS: u32 = 18;
 const OFFSET_BITS: u32 = 14;
 const COHORT_BITS: u32 = 24;
 const SETTLED: u64 = (1 << COUNT_BITS) - 1;
-/// Cohorts further away than this are ahead of us: the clock went back.
+/// A cell's cohort may be so much ahead of a call's: the clock went back, while calls of later ran.
+const AHEAD: u64 = 1 << 20;
+/// Cohorts with calls in flight that are further away than this are ahead of one who settles: the clock
+/// went back.
 const HALF_WAY: u64 = 1 << (COHORT_BITS - 1);
 
 const fn low(x: u64, bits: u32) -> u64 {
@@ -129,9 +134,20 @@ impl Cell {
         low(cohort.wrapping_sub(self.0 >> (COUNT_BITS + OFFSET_BITS)), COHORT_BITS)
     }
 
-    /// Takes no more calls: settled, or as full as it gets (those are judged when they end).
+    /// Is it up to `most` cohorts ahead of the one that it is `age` before?
+    const fn is_ahead(age: u64, most: u64) -> bool {
+        age >= (1 << COHORT_BITS) - most
+    }
+
+    /// Takes no calls of the cohort that it is `age` before: settled, or as full as it gets, or in use
+    /// for calls of later (those calls are judged when they end). An empty cell is free, whatever its
+    /// cohort: numbers wrap, and one of long ago looks like one ahead.
     const fn is_shut(self, age: u64) -> bool {
-        age == 0 && self.count() >= SETTLED - 1
+        if age == 0 {
+            self.count() >= SETTLED - 1
+        } else {
+            Self::is_ahead(age, AHEAD) && self.running() > 0
+        }
     }
 
     const fn settled(self) -> Self {
@@ -204,9 +220,13 @@ impl Cohorts {
     /// Forgets all calls in flight, and counts those that start from now on against `threshold`;
     /// `None` counts none. One at a time.
     pub(crate) fn set_threshold(&self, threshold: Option<Duration>) {
-        // Relaxed: see "Orderings".
-        self.threshold.store(threshold.map_or(0, nanos), Ordering::Relaxed);
-        self.turn(|cut| Cut { per_ns: Cut::per_ns(threshold), ..cut });
+        // Off first: no call of before is held against the new threshold, none of after against the old.
+        self.turn(|cut| Cut { per_ns: 0, ..cut });
+        // Release: pairs with the Acquire of `settle`, so the cells of before are cleared.
+        self.threshold.store(threshold.map_or(0, nanos), Ordering::Release);
+        if threshold.is_some() {
+            self.turn(|cut| Cut { per_ns: Cut::per_ns(threshold), ..cut });
+        }
     }
 
     /// Forgets all calls in flight.
@@ -215,17 +235,21 @@ impl Cohorts {
     }
 
     /// Begins a new tag. Cells of an older one are of no account and are used anew; clearing them
-    /// here keeps them from growing so old that the tag comes round.
+    /// here keeps them from growing so old that the tag comes round. Calls of the new tag may be in
+    /// theirs already.
     fn turn(&self, change: impl Fn(Cut) -> Cut) {
         let next = |word| {
             let cut = change(Cut::from_word(word));
             Some(Cut { tag: cut.tag.wrapping_add(1), ..cut }.word())
         };
-        // Relaxed, all: see "Orderings".
-        let _ = self.cut.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        // Release: pairs with the Acquire of `settle`, so the threshold is there.
+        let _ = self.cut.fetch_update(Ordering::Release, Ordering::Relaxed, next);
         let tag = self.cut().tag;
+        let cleared = Cell::new(tag, 0, 0, 0).0;
+        let clear = |word| (1..128).contains(&Cell(word).tags_behind(tag)).then_some(cleared);
         for cell in self.stripes.iter().flatten() {
-            cell.store(Cell::new(tag, 0, 0, 0).0, Ordering::Relaxed);
+            // Relaxed, all: see "Orderings".
+            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, clear);
         }
         self.due.store(0, Ordering::Relaxed);
     }
@@ -246,7 +270,7 @@ impl Cohorts {
         loop {
             let age = found.age(cohort);
             let (count, last, left) = match found.tags_behind(cut.tag) {
-                0 if age > HALF_WAY || found.is_shut(age) => return (None, 0),
+                0 if found.is_shut(age) => return (None, 0),
                 0 if age == 0 => (found.count() + 1, found.offset().max(offset), 0),
                 0 => (1, offset, found.running()),
                 // Another tag: an older one is overwritten; for a newer one, we came too late.
@@ -256,11 +280,23 @@ impl Cohorts {
             let next = Cell::new(cut.tag, cohort, last, count).0;
             match cell.compare_exchange_weak(found.0, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
+                    self.look_by(now);
                     let cohort = low(cohort, COHORT_BITS) as u32;
                     return (Some(Place { tag: cut.tag, stripe, cohort }), left);
                 }
                 Err(now) => found = Cell(now),
             }
+        }
+    }
+
+    /// Sees that a call which starts now isn't forgotten. `due` lies no further ahead, but where the
+    /// clock went back.
+    #[inline]
+    fn look_by(&self, now: Moment) {
+        // Relaxed, all: see "Orderings".
+        let end = now.as_nanos().saturating_add(self.threshold.load(Ordering::Relaxed));
+        if self.due.load(Ordering::Relaxed) > end {
+            self.due.fetch_min(end, Ordering::Relaxed);
         }
     }
 
@@ -295,27 +331,34 @@ impl Cohorts {
 
     /// Settles the cohorts whose time has come: gives the number of calls found hung.
     pub(crate) fn settle(&self, now: Moment) -> u64 {
-        let cut = self.cut();
-        if cut.is_off() {
+        // Acquire, both: pair with the Release of `turn` and `set_threshold`. A cut that is older than the
+        // threshold finds its cells cleared.
+        let cut = Cut::from_word(self.cut.load(Ordering::Acquire));
+        if cut.is_off() || !self.is_due(now) {
             return 0;
         }
-        // Relaxed: see "Orderings".
-        let threshold = self.threshold.load(Ordering::Relaxed);
+        let threshold = self.threshold.load(Ordering::Acquire);
         let now = now.as_nanos();
         let (current, _) = cut.place(now);
+        // All that runs was there when it was last due. Where that is so long ago that the numbers of
+        // the cohorts came round, what seems to be ahead is behind.
+        let was_due = self.due.load(Ordering::Relaxed);
+        let since = cut.place(now.saturating_sub(was_due)).0;
+        let leapt = was_due > 0 && since > HALF_WAY - CELLS;
         let (mut hung, mut due) = (0, now.saturating_add(threshold));
         for cell in self.stripes.iter().flatten() {
             // Relaxed, all: see "Orderings".
             let mut found = Cell(cell.load(Ordering::Relaxed));
             while found.is_of(cut.tag) && found.running() > 0 {
                 let age = found.age(current);
-                if age > HALF_WAY {
-                    break;
-                }
-                let last = cut.moment(current.saturating_sub(age), found.offset());
-                let end = last.saturating_add(threshold);
-                if now < end {
-                    due = due.min(end);
+                if age <= HALF_WAY {
+                    let last = cut.moment(current.saturating_sub(age), found.offset());
+                    let end = last.saturating_add(threshold);
+                    if now < end {
+                        due = due.min(end);
+                        break;
+                    }
+                } else if !leapt {
                     break;
                 }
                 let settled = found.settled().0;
@@ -355,6 +398,7 @@ impl Cohorts {
 #[cfg(all(test, not(seawall_loom)))]
 mod tests {
     use super::*;
+    use crate::rng;
 
     const START: Moment = Moment::from_nanos((1 << 61) + 12_345_678_901);
     const THRESHOLD: Duration = Duration::from_millis(800);
@@ -412,6 +456,21 @@ mod tests {
     }
 
     #[test]
+    fn calls_are_counted_wherever_the_clock_stands() {
+        for ms in [1, 8, 80, 700, 800, 1_000, 2_000, 5_000, 30_000] {
+            let threshold = Duration::from_millis(ms);
+            for offset in 0..64 {
+                let cohorts = Cohorts::new();
+                cohorts.set_threshold(Some(threshold));
+                let now = Moment::from_nanos((1 << 61) + offset * (1 << 55));
+                start(&cohorts, now);
+                let late = now.plus(threshold + threshold / 8);
+                assert_eq!(cohorts.settle(late), 1, "{ms} ms, {now:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_cell_that_is_needed_again_gives_up_its_hung_calls_first() {
         let cohorts = cohorts();
         let old = start(&cohorts, START);
@@ -439,6 +498,33 @@ mod tests {
     }
 
     #[test]
+    fn a_hang_is_seen_after_an_idle_time_of_any_length() {
+        for i in 0..10_000 {
+            let cohorts = cohorts();
+            let idle = Duration::from_secs(rng::mix(i) % (1 << 32));
+            let (early, late) = (START, START.plus(idle));
+            assert_eq!(cohorts.end(start(&cohorts, early)), End::InTime);
+            assert!(cohorts.start(late).0.is_some(), "{idle:?}");
+            assert_eq!(cohorts.settle(late.plus(THRESHOLD)), 1, "{idle:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_is_found_hung_however_long_nobody_looked() {
+        let found = (0..10_000)
+            .filter(|&i| {
+                let cohorts = cohorts();
+                assert_eq!(cohorts.settle(START), 0, "as before each start");
+                start(&cohorts, START);
+                let idle = Duration::from_secs(1 + rng::mix(i) % (1 << 32));
+                cohorts.settle(START.plus(idle)) == 1
+            })
+            .count();
+        // Where the numbers have come round to just before it, it is found a threshold later.
+        assert!(found > 9_990, "{found}");
+    }
+
+    #[test]
     fn a_clock_that_goes_back_or_leaps_settles_nobody_early_and_loses_nobody() {
         let cohorts = cohorts();
         start(&cohorts, at(50_000));
@@ -449,53 +535,122 @@ mod tests {
         start(&cohorts, at(60_000));
         assert_eq!(cohorts.settle(at(3_600_000)), 1, "an hour later");
     }
+
+    #[test]
+    fn calls_that_start_after_the_clock_went_back_need_not_wait_for_it_to_catch_up() {
+        let cohorts = cohorts();
+        assert_eq!(cohorts.settle(at(3_600_000)), 0);
+        assert!(!cohorts.is_due(START));
+        start(&cohorts, START);
+        assert!(!cohorts.is_due(at(799)));
+        assert!(cohorts.is_due(at(800)));
+        assert_eq!(cohorts.settle(at(800)), 1);
+    }
+
+    #[test]
+    fn however_far_the_clock_leaps_calls_in_flight_are_behind_it() {
+        // Cohorts are numbered by 24 bits: at 125 us each these come round in half an hour.
+        for minutes in [1, 10, 17, 18, 30, 34, 35, 60, 70, 60 * 24 * 365 * 100] {
+            let cohorts = Cohorts::new();
+            cohorts.set_threshold(Some(MIN_THRESHOLD));
+            assert_eq!(cohorts.settle(START), 0);
+            start(&cohorts, START);
+            let now = START.plus(Duration::from_secs(60 * minutes));
+            assert_eq!(cohorts.settle(now), 1, "after {minutes} minutes");
+        }
+    }
 }
 
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
 
     const START: Moment = Moment::from_nanos(1 << 40);
+    const THRESHOLD: Duration = Duration::from_millis(8);
+
+    fn cohorts() -> Cohorts {
+        let cohorts = Cohorts::new();
+        cohorts.set_threshold(Some(THRESHOLD));
+        cohorts
+    }
 
     /// A call ends while its cohort is settled: it is counted hung, or it records itself, never
     /// both and never neither.
     #[test]
     fn a_call_is_settled_or_ends_and_never_both() {
-        loom::model(|| {
-            let cohorts = Arc::new(Cohorts::new());
-            cohorts.set_threshold(Some(Duration::from_millis(8)));
-            let place = cohorts.start(START).0.unwrap();
-            let caller = {
-                let cohorts = Arc::clone(&cohorts);
-                thread::spawn(move || cohorts.end(place))
-            };
-            let late = START.plus(Duration::from_millis(8));
-            let hung = cohorts.settle(late);
-            let ended = caller.join().unwrap();
-            assert_eq!(hung, u64::from(ended == End::Hung));
-            assert_eq!(ended == End::InTime, hung == 0);
-        });
+        race(
+            || {
+                let cohorts = cohorts();
+                let place = cohorts.start(START).0.unwrap();
+                (cohorts, place)
+            },
+            |(cohorts, place)| cohorts.end(*place),
+            |(cohorts, _)| cohorts.settle(START.plus(THRESHOLD)),
+            |_, ended, hung| {
+                assert_eq!(hung, u64::from(ended == End::Hung));
+                assert_eq!(ended == End::InTime, hung == 0);
+            },
+        );
     }
 
     /// Two settle at once, and one more call starts: each hung call is found once.
     #[test]
     fn two_that_settle_share_the_hung_between_them() {
-        loom::model(|| {
-            let cohorts = Arc::new(Cohorts::new());
-            cohorts.set_threshold(Some(Duration::from_millis(8)));
-            cohorts.start(START).0.unwrap();
-            cohorts.start(START).0.unwrap();
-            let late = START.plus(Duration::from_millis(8));
-            let other = {
-                let cohorts = Arc::clone(&cohorts);
-                thread::spawn(move || cohorts.settle(late))
-            };
-            cohorts.start(late).0.unwrap();
-            let hung = cohorts.settle(late) + other.join().unwrap();
-            assert_eq!(hung, 2);
-            assert_eq!(cohorts.running(), 1);
-        });
+        let late = START.plus(THRESHOLD + THRESHOLD / 8);
+        race(
+            || {
+                let cohorts = cohorts();
+                cohorts.start(START).0.unwrap();
+                cohorts.start(START).0.unwrap();
+                cohorts
+            },
+            move |cohorts| {
+                cohorts.start(late).0.unwrap();
+                cohorts.settle(late)
+            },
+            move |cohorts| cohorts.settle(late),
+            |cohorts, one, other| {
+                assert_eq!(one + other, 2);
+                assert_eq!(cohorts.running(), 1);
+            },
+        );
+    }
+
+    /// A call starts and ends while an operator changes the threshold: it may be forgotten, and says
+    /// then itself how it ended, but it is never taken for one that was counted as hung.
+    #[test]
+    fn a_call_is_not_lost_while_the_threshold_changes() {
+        race(
+            cohorts,
+            |cohorts| {
+                let (place, hung) = cohorts.start(START);
+                (place.map(|place| cohorts.end(place)), hung)
+            },
+            |cohorts| cohorts.set_threshold(Some(2 * THRESHOLD)),
+            |cohorts, (ended, hung), ()| {
+                assert_eq!(hung, 0);
+                assert_ne!(ended, Some(End::Hung));
+                assert_eq!(cohorts.running(), 0);
+            },
+        );
+    }
+
+    /// An operator switches the rule off, or changes the threshold, while another thread settles: a
+    /// call that just started isn't found hung.
+    #[test]
+    fn nobody_is_hung_by_a_change_of_the_threshold() {
+        for next in [None, Some(2 * THRESHOLD)] {
+            race(
+                || {
+                    let cohorts = cohorts();
+                    cohorts.start(START).0.unwrap();
+                    cohorts
+                },
+                |cohorts| cohorts.settle(START.plus(THRESHOLD / 2)),
+                move |cohorts| cohorts.set_threshold(next),
+                |_, hung, ()| assert_eq!(hung, 0),
+            );
+        }
     }
 }

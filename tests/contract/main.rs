@@ -38,9 +38,14 @@ ask! {
         #[cfg(feature = "cache")]
         cached
         fallback
+        hedge
+        #[cfg(feature = "cache")]
+        preset
         ready_in_call
+        retry
         stacked
         timeout
+        timeout_with_deadline
     }
     probes: {
         passes_answers_and_errors_through

@@ -1,0 +1,150 @@
+//! Gathers calls into windows, and lets the limiter learn from each.
+
+use std::time::Duration;
+
+use super::governor::AdaptiveLimit;
+use super::window::Window;
+use crate::clock::{Moment, nanos};
+use crate::stripe::Striped;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+/// How long a window lasts, at the least.
+const SPAN: Duration = Duration::from_millis(100);
+/// How many calls the first window needs: it says what fast is.
+const FIRST: u32 = 20;
+
+/// What a stripe has gathered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    nanos: u64,
+    answered: u32,
+    given_up: u32,
+    in_flight: u32,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.nanos = self.nanos.saturating_add(other.nanos);
+        self.answered = self.answered.saturating_add(other.answered);
+        self.given_up = self.given_up.saturating_add(other.given_up);
+        self.in_flight = self.in_flight.max(other.in_flight);
+    }
+
+    fn calls(self) -> u32 {
+        self.answered.saturating_add(self.given_up)
+    }
+}
+
+/// The window that is being filled, and the limit that learns from it.
+///
+/// Each thread adds to a stripe of its own; who finds the window's time over, and enough calls in it,
+/// closes it. A lock a call, of the thread's own stripe, and one more a window.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    stripes: Striped<Mutex<Sums>>,
+    /// When the window's time is over, in ns.
+    ends: AtomicU64,
+    /// Calls that began before don't count, in ns.
+    from: AtomicU64,
+    limit: Mutex<Learning>,
+}
+
+#[derive(Debug)]
+struct Learning {
+    limit: AdaptiveLimit,
+    first: bool,
+}
+
+impl Learning {
+    /// How many calls the window needs: about one for each that can be in flight, since the first to
+    /// come back are the short ones.
+    fn needs(&self) -> u32 {
+        if self.first {
+            return FIRST;
+        }
+        let limit = self.limit.limit();
+        if self.limit.is_measuring() { limit.clamp(4, 64) } else { limit.clamp(4, 20) }
+    }
+}
+
+impl Collector {
+    pub(crate) fn new(limit: AdaptiveLimit) -> Self {
+        Self {
+            stripes: Striped::new(|| Mutex::new(Sums::default())),
+            ends: AtomicU64::new(0),
+            from: AtomicU64::new(0),
+            limit: Mutex::new(Learning { limit, first: true }),
+        }
+    }
+
+    /// A call that began at `since` was answered, or given up; `in_flight` were under way. Gives the
+    /// new limit, if a window was closed.
+    pub(crate) fn record(
+        &self,
+        since: Moment,
+        now: Moment,
+        in_flight: u32,
+        answered: bool,
+    ) -> Option<u32> {
+        // Relaxed, here and below: which window a call that ends just now falls into is nobody's
+        // concern.
+        if since.as_nanos() < self.from.load(Ordering::Relaxed) {
+            return None;
+        }
+        let taken = nanos(now.since(since));
+        if answered && taken == 0 {
+            return None;
+        }
+        let one = if answered {
+            Sums { nanos: taken, answered: 1, given_up: 0, in_flight }
+        } else {
+            Sums { nanos: 0, answered: 0, given_up: 1, in_flight }
+        };
+        self.stripes.mine().1.lock().add(one);
+        let ends = self.ends.load(Ordering::Relaxed);
+        if now.as_nanos() < ends && ends - now.as_nanos() <= nanos(SPAN) {
+            return None;
+        }
+        self.close(now)
+    }
+
+    #[cold]
+    fn close(&self, now: Moment) -> Option<u32> {
+        let mut learning = self.limit.lock();
+        let mut sums = Sums::default();
+        self.stripes.iter().for_each(|stripe| sums.add(*stripe.lock()));
+        let empty = self.ends.load(Ordering::Relaxed) == 0;
+        if empty {
+            self.ends.store(now.plus(SPAN).as_nanos(), Ordering::Relaxed);
+        }
+        if empty || sums.calls() < learning.needs() {
+            return None;
+        }
+        self.clear();
+        self.ends.store(now.plus(SPAN).as_nanos(), Ordering::Relaxed);
+        learning.first = false;
+        let latency = Duration::from_nanos(sums.nanos / u64::from(sums.answered.max(1)));
+        let window = Window::new(latency, sums.in_flight).calls(sums.answered, sums.given_up);
+        let limit = learning.limit.learn(&window);
+        let from = if learning.limit.is_measuring() { now } else { Moment::from_nanos(0) };
+        self.from.store(from.as_nanos(), Ordering::Relaxed);
+        Some(limit)
+    }
+
+    fn clear(&self) {
+        self.stripes.iter().for_each(|stripe| *stripe.lock() = Sums::default());
+    }
+
+    /// An operator sets the limit; gives it as it is within its bounds.
+    pub(crate) fn set(&self, limit: u32) -> u32 {
+        let mut learning = self.limit.lock();
+        self.clear();
+        self.from.store(0, Ordering::Relaxed);
+        learning.limit.set(limit);
+        learning.limit.limit()
+    }
+
+    pub(crate) fn baseline(&self) -> Option<Duration> {
+        self.limit.lock().limit.baseline()
+    }
+}

@@ -1,0 +1,59 @@
+//! The future of an [`Observed`](super::Observed) service, and what it notes.
+
+use super::handle::Core;
+use crate::clock::Moment;
+use crate::error::Carry;
+use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
+use crate::local::Local;
+use crate::outcome::{Classify, Outcome, judge};
+
+/// The response future of an [`Observed`](super::Observed) service.
+///
+/// Dropping it is safe at any point; the call isn't counted then.
+pub type ResponseFuture<F, C> = Guarded<F, Noted<C>>;
+
+/// One call that will be noted when it ends.
+#[derive(Debug)]
+pub struct Noted<C> {
+    core: Local<Core>,
+    classify: C,
+    /// When it began, where the objective is about time.
+    began: Option<Moment>,
+}
+
+impl<C> Noted<C> {
+    pub(super) fn new(core: Local<Core>, classify: C) -> Self {
+        let began = core.within.map(|_| core.clock.now());
+        Self { core, classify, began }
+    }
+
+    fn in_time(&self) -> bool {
+        match (self.core.within, self.began) {
+            (Some(within), Some(began)) => self.core.clock.now().since(began) < within,
+            _ => true,
+        }
+    }
+}
+
+impl<C> Settle for Noted<C> {
+    fn unfinished(self, how: Unfinished) {
+        if how == Unfinished::Panicked {
+            self.core.record(false);
+        }
+    }
+}
+
+impl<C, Res, E> SettleWith<Res, E> for Noted<C>
+where
+    C: Classify<Res, E>,
+    E: Carry,
+{
+    #[inline]
+    fn finished(self, result: Result<&Res, &E>) {
+        match judge(&self.classify, result) {
+            Outcome::Ignored => {}
+            Outcome::Success => self.core.record(self.in_time()),
+            Outcome::Failure | Outcome::InDoubt => self.core.record(false),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The recorder: usable alone, and behind every layer of one objective.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::Objective;
+use super::engine::Engine;
+use super::rules::Snapshot;
+use crate::clock::Clock;
+use crate::error::{ConfigError, Room};
+use crate::event::{BurnAlert, Kind, Sinks};
+
+/// Records calls against an [`Objective`]. Clones record against the same one.
+#[derive(Clone, Debug)]
+pub struct Slo(pub(super) Arc<Core>);
+
+#[derive(Debug)]
+pub(super) struct Core {
+    engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) sinks: Sinks,
+    pub(super) within: Option<Duration>,
+}
+
+impl Slo {
+    /// A recorder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the target, a factor or the time is out of range.
+    pub fn new(objective: Objective) -> Result<Self, ConfigError> {
+        let (allowed, factors) = objective.checked()?;
+        let engine = Engine::new(allowed, factors, objective.clock.now());
+        let sinks = objective.observers.attach(Room::Slo, objective.name);
+        let (clock, within) = (objective.clock, objective.within);
+        Ok(Self(Arc::new(Core { engine, clock, sinks, within })))
+    }
+
+    /// Counts a call: one add; once in a few hundred calls a look at the clock.
+    #[inline]
+    pub fn record(&self, good: bool) {
+        self.0.record(good);
+    }
+
+    /// Takes stock, if five seconds have passed: alerts fire and end here.
+    ///
+    /// Calls do it too, but rarely, and not at all where none come: call it every few seconds, or spawn
+    /// [`run`](Self::run).
+    pub fn tick(&self) {
+        self.0.tick();
+    }
+
+    /// Takes stock every five seconds, for as long as it is polled. Dropping it is safe at any point.
+    pub async fn run(self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.tick();
+        }
+    }
+
+    /// The objective as of the last tick.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.engine.snapshot(self.0.clock.now())
+    }
+
+    /// Panics caught in this objective's observers.
+    pub fn observer_panics(&self) -> u64 {
+        self.0.sinks.panics()
+    }
+}
+
+impl Core {
+    #[inline]
+    pub(super) fn record(&self, good: bool) {
+        if self.engine.record(good) {
+            self.tick();
+        }
+    }
+
+    #[cold]
+    fn tick(&self) {
+        let now = self.clock.now();
+        for change in self.engine.tick(now) {
+            self.sinks.event(
+                now,
+                Kind::Burn(BurnAlert {
+                    alert: change.alert.as_str(),
+                    fires: change.fires,
+                    long_burn: change.burns.0,
+                    short_burn: change.burns.1,
+                    budget_left: change.budget_left,
+                }),
+            );
+        }
+    }
+}

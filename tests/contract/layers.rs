@@ -42,6 +42,8 @@ pub(crate) struct Subject<L> {
     pub(crate) apart: usize,
     /// Of how many layers it is made.
     pub(crate) depth: usize,
+    /// How many services it is put around.
+    pub(crate) inners: usize,
 }
 
 /// What a layer does while its inner's `poll_ready` is Pending.
@@ -67,6 +69,7 @@ impl<L> Subject<L> {
             needs_timer: false,
             apart: 0,
             depth: 1,
+            inners: 1,
         }
     }
 
@@ -104,6 +107,7 @@ impl<L> Subject<L> {
             needs_timer: self.needs_timer || inner.needs_timer,
             apart: self.apart + inner.apart,
             depth: self.depth + inner.depth,
+            inners: inner.inners,
         }
     }
 
@@ -171,7 +175,7 @@ impl<S: Clone> Layer<S> for SplitLayer {
 
 pub(crate) fn canary_split() -> Subject<SplitLayer> {
     let canary = Canary::new(CanaryConfig::new("probed")).unwrap();
-    Subject::new(SplitLayer(canary))
+    Subject { inners: 2, ..Subject::new(SplitLayer(canary)) }
 }
 
 pub(crate) fn canary_watch() -> Subject<WatchLayer<ByRequest<ArmOf>>> {

@@ -190,7 +190,8 @@ impl BulkheadConfig {
         let mut ppm = [0; 3];
         for (ppm, share) in ppm.iter_mut().zip(self.shares) {
             // A share above zero is one, however small.
-            let ratio = Ratio::new(share).ok_or_else(|| ConfigError::new("share", share, ranges))?;
+            let ratio =
+                Ratio::new(share).ok_or_else(|| ConfigError::new("share", share, ranges))?;
             *ppm = if share > 0.0 { ratio.ppm().max(1) } else { 0 };
         }
         check("share", self.shares, ranges, |_| ppm.iter().sum::<u32>() <= 1_000_000)?;
@@ -205,7 +206,12 @@ impl BulkheadConfig {
     fn order(&self, queued: bool) -> Result<Order, ConfigError> {
         match (self.queue, queued) {
             (Some(_), false) => {
-                check("queue", self.queue, "left out, or given to `BulkheadLayer::queued`", |_| false)?;
+                check(
+                    "queue",
+                    self.queue,
+                    "left out, or given to `BulkheadLayer::queued`",
+                    |_| false,
+                )?;
             }
             (None, true) => {
                 check("queue", self.queue, "from 1 to 1000000", |_| false)?;
@@ -223,13 +229,21 @@ impl BulkheadConfig {
     }
 
     /// The limit that moves by itself, if there is one.
-    pub(super) fn adaptive_limit(&self, initial: u32) -> Result<Option<AdaptiveLimit>, ConfigError> {
-        let make = |make: &MakeLimiter| AdaptiveLimit::new((make.0)(), initial, self.limits.clone());
+    pub(super) fn adaptive_limit(
+        &self,
+        initial: u32,
+    ) -> Result<Option<AdaptiveLimit>, ConfigError> {
+        let make =
+            |make: &MakeLimiter| AdaptiveLimit::new((make.0)(), initial, self.limits.clone());
         self.adaptive.as_ref().map(make).transpose()
     }
 
     /// The settings for a bulkhead that has those of `before`.
-    pub(super) fn settings_over(&self, before: &Self, queued: bool) -> Result<Settings, ConfigError> {
+    pub(super) fn settings_over(
+        &self,
+        before: &Self,
+        queued: bool,
+    ) -> Result<Settings, ConfigError> {
         check("share", self.shares, "as at build: with classes, or without", |_| {
             self.has_classes() == before.has_classes()
         })?;

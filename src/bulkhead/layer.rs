@@ -86,9 +86,10 @@ impl Shared {
         let in_flight = self.engine.places().in_flight();
         self.release(class);
         let now = self.clock.now();
-        let learnt = self.adaptive.as_ref().and_then(|collector| {
-            collector.record(since, now, in_flight, answered)
-        });
+        let learnt = self
+            .adaptive
+            .as_ref()
+            .and_then(|collector| collector.record(since, now, in_flight, answered));
         if let Some(limit) = learnt {
             self.engine.set_limit(limit, || now);
         }

@@ -174,8 +174,7 @@ impl Places {
 
     /// Is there a place for a call of this class, among its own?
     pub(crate) fn has_own(self, class: Criticality, shares: Shares) -> bool {
-        !self.is_full()
-            && (self.shape == Shape::One || self.used(class) < self.own(class, shares))
+        !self.is_full() && (self.shape == Shape::One || self.used(class) < self.own(class, shares))
     }
 
     /// Is there a place for a call of this class, of its own or lent?
@@ -254,7 +253,8 @@ mod tests {
 
     #[test]
     fn own_places_are_never_more_than_there_are() {
-        for percent in [[70, 30, 0], [90, 5, 5], [34, 33, 33], [100, 0, 0], [1, 1, 1], [50, 0, 50]] {
+        for percent in [[70, 30, 0], [90, 5, 5], [34, 33, 33], [100, 0, 0], [1, 1, 1], [50, 0, 50]]
+        {
             let shares = shares(percent);
             for limit in 1..200 {
                 let own = Criticality::ALL.map(|class| shares.own(class, limit));

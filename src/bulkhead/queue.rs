@@ -116,13 +116,8 @@ impl Queue {
             self.busy_since = Some(now);
         }
         let last = self.lines[line].last;
-        let slot = Slot {
-            state: State::Waiting,
-            line: line as u8,
-            waker: None,
-            before: last,
-            after: NIL,
-        };
+        let slot =
+            Slot { state: State::Waiting, line: line as u8, waker: None, before: last, after: NIL };
         let at = if self.free == NIL {
             self.slots.push(slot);
             self.slots.len() as u32 - 1

@@ -55,7 +55,6 @@ impl<S, C, Q> Bulkhead<S, C, Q> {
     pub fn get_ref(&self) -> &S {
         self.inner.get_ref()
     }
-
 }
 
 /// Why a call is refused that has no place, or no inner to call.
@@ -136,12 +135,8 @@ where
             shared.engine.join(class, shared.clock.now())
         };
         match joined {
-            Joined::Entered => {
-                QueuedFuture::called(Place::new(shared.share(), class), inner, req)
-            }
-            Joined::Refused => {
-                QueuedFuture::refused(shared.refuse(Reason::BulkheadFull, rank))
-            }
+            Joined::Entered => QueuedFuture::called(Place::new(shared.share(), class), inner, req),
+            Joined::Refused => QueuedFuture::refused(shared.refuse(Reason::BulkheadFull, rank)),
             Joined::Waits(ticket) => {
                 shared.waits();
                 let waiter = Waiter::new(shared.share(), ticket, rank, wait);

@@ -26,6 +26,10 @@ pub enum Room {
     Bulkhead,
     /// [`fallback`](crate::fallback)
     Fallback,
+    /// [`hedge`](crate::hedge)
+    Hedge,
+    /// [`retry`](crate::retry)
+    Retry,
     /// [`timeout`](crate::timeout)
     Timeout,
     /// [`ready`](crate::ready)
@@ -34,6 +38,8 @@ pub enum Room {
     KillSwitch,
     /// [`slo`](crate::slo)
     Slo,
+    /// [`canary`](crate::canary)
+    Canary,
     /// [`bulkhead::Gauge`](crate::bulkhead::Gauge): any pool of things that can run out.
     Pool,
 }
@@ -45,10 +51,13 @@ impl Room {
             Self::Breaker => "breaker",
             Self::Bulkhead => "bulkhead",
             Self::Fallback => "fallback",
+            Self::Hedge => "hedge",
+            Self::Retry => "retry",
             Self::Timeout => "timeout",
             Self::Ready => "ready",
             Self::KillSwitch => "kill_switch",
             Self::Slo => "slo",
+            Self::Canary => "canary",
             Self::Pool => "pool",
         }
     }
@@ -76,6 +85,12 @@ pub enum Reason {
     NotReady,
     /// The time for one attempt, or for the whole call, ran out.
     TimedOut,
+    /// The request's deadline has passed, or would have by the time the call began.
+    DeadlinePassed,
+    /// Too many calls were repeated already.
+    BudgetEmpty,
+    /// An attempt was sent and not answered: it may have been carried out.
+    InDoubt,
     /// A kill switch is on halt.
     Halted,
 }
@@ -90,6 +105,9 @@ impl Reason {
             Self::WaitedTooLong => "waited_too_long",
             Self::NotReady => "not_ready",
             Self::TimedOut => "timed_out",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::BudgetEmpty => "budget_empty",
+            Self::InDoubt => "in_doubt",
             Self::Halted => "halted",
         }
     }
@@ -102,6 +120,9 @@ impl Reason {
             Self::WaitedTooLong => "no place came free in time",
             Self::NotReady => "the service is not ready",
             Self::TimedOut => "the call took too long",
+            Self::DeadlinePassed => "there is no time left",
+            Self::BudgetEmpty => "the retry budget is empty",
+            Self::InDoubt => "an attempt may have been carried out",
             Self::Halted => "it is halted",
         }
     }
@@ -221,6 +242,11 @@ impl StdError for Rejected {}
 /// assert_eq!(PayError::from_rejected(full).rejected(), Some(&full));
 /// assert_eq!(PayError::Declined.rejected(), None);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't carry a refusal",
+    note = "a layer refuses calls in the service's own error type: put `.map_err(seawall::Error::from)` \
+            right below it, or implement `Carry` for an error of your own"
+)]
 pub trait Carry: Sized {
     /// Wraps a refusal.
     fn from_rejected(rejected: Rejected) -> Self;
@@ -289,6 +315,30 @@ impl<E> Error<E> {
         match self {
             Self::Inner(error) => Some(error),
             Self::Rejected(_) => None,
+        }
+    }
+}
+
+impl Error<BoxError> {
+    /// As one boxed error, so that `?` can hand it on: `Error<BoxError>` itself is no
+    /// [`std::error::Error`], because [`BoxError`] is none.
+    ///
+    /// ```
+    /// use seawall::error::{BoxError, Carry, Error, Reason, Rejected, Room};
+    ///
+    /// fn hand_on(result: Result<u32, Error<BoxError>>) -> Result<u32, BoxError> {
+    ///     Ok(result.map_err(Error::into_boxed)?)
+    /// }
+    ///
+    /// let full = Rejected::new(Room::Bulkhead, Reason::BulkheadFull, "payments");
+    /// let boxed = hand_on(Err(Error::Rejected(full))).unwrap_err();
+    /// assert_eq!(boxed.rejected(), Some(&full));
+    /// assert_eq!(hand_on(Err(Error::Inner("down".into()))).unwrap_err().to_string(), "down");
+    /// ```
+    pub fn into_boxed(self) -> BoxError {
+        match self {
+            Self::Rejected(rejected) => Carry::from_rejected(rejected),
+            Self::Inner(error) => error,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::clock::Moment;
 use crate::error::{Rejected, Room};
 use crate::outcome::Outcome;
 use crate::ratio::Ratio;
+use crate::verdict::Judgement;
 
 /// Something that happened in one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +54,12 @@ pub enum Kind {
     Flipped(Flip),
     /// A kill switch's source can't be read: which, and why. The switch keeps its position.
     SourceUnreadable(Box<str>),
+    /// The verdict on a canary changed.
+    Judged(Judgement),
+    /// The share of the calls that a canary gets was set, by an operator or because it was rolled back.
+    Weighted(Ratio),
+    /// A check on a canary's answers panicked, so many times by now; told at 1, 2, 4, 8, ...
+    CheckPanicked(u64),
 }
 
 /// An alert on an objective's burn rate that fires, or ends.

@@ -3,7 +3,7 @@
 //! Whatever a layer hands out with an admission (a permit, a place in a window, a probe) must come
 //! back exactly once, however the call ends: an answer, an error, a drop at any await point, a panic
 //! in `call` or in `poll`, a runtime that shuts down. [`Guarded`] sees to that for every room; a
-//! room only says what to do at each end, in its [`Settle`].
+//! room only says what to do at each end, in its `Settle`.
 
 use std::fmt;
 use std::future::Future;

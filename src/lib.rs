@@ -10,19 +10,24 @@
 //! | [`bulkhead`] | bounds the calls in flight |
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
+//! | [`canary`] | compares a new version with the old one, and takes it out when it is worse |
 //! | [`kill_switch`] | halts, or bypasses, by one flip |
+//! | [`retry`] | makes a failed call again, where that does no harm, within a [`budget`] |
+//! | [`hedge`] | makes a slow read twice, and takes the first answer |
 //! | [`slo`] | tells that an objective's error budget burns too fast |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
-//! What they share: how calls end ([`outcome`]), what a refusal says ([`error`]), how stale answers are
-//! marked ([`stale`]), who listens ([`event`]), and time ([`clock`]).
+//! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
+//! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`]), and time
+//! ([`clock`]).
 //!
 //! # Features
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `cache` | the cached fallback and its store |
 //! | `http` | HTTP |
+//! | `tower` | a [`budget`] under tower's own retry |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
 //! # How the house is laid out
@@ -35,7 +40,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod breaker;
+pub mod budget;
 pub mod bulkhead;
+pub mod canary;
 pub mod clock;
 pub mod criticality;
 pub mod error;
@@ -44,6 +51,7 @@ pub mod fallback;
 pub mod guarded;
 #[cfg(doc)]
 pub mod guide;
+pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod key;
@@ -54,6 +62,8 @@ pub mod outcome;
 pub mod ratio;
 mod readied;
 pub mod ready;
+pub mod request;
+pub mod retry;
 pub mod retry_after;
 pub mod rng;
 pub mod slo;
@@ -62,6 +72,7 @@ pub mod stale;
 mod stripe;
 mod sync;
 pub mod timeout;
+pub mod verdict;
 mod window;
 
 pub use error::{BoxError, Carry, ConfigError, Error, Rejected};

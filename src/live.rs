@@ -77,25 +77,22 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
 
     #[test]
     fn no_reader_sees_half_of_a_change() {
-        loom::model(|| {
-            let live = Arc::new(Live::new([0, 0]));
-            let writer = {
-                let live = Arc::clone(&live);
-                thread::spawn(move || {
-                    // Twice, so that the copy that a reader started on is filled again.
-                    live.publish([1, 1]);
-                    live.publish([2, 2]);
-                })
-            };
-            let [a, b] = live.read([0, 1]);
-            assert_eq!(a, b);
-            writer.join().unwrap();
-            assert_eq!(live.read([0, 1]), [2, 2]);
-        });
+        race(
+            || Live::new([0, 0]),
+            |live| {
+                // Twice, so that the copy that a reader started on is filled again.
+                live.publish([1, 1]);
+                live.publish([2, 2]);
+            },
+            |live| live.read([0, 1]),
+            |live, (), [a, b]| {
+                assert_eq!(a, b);
+                assert_eq!(live.read([0, 1]), [2, 2]);
+            },
+        );
     }
 }

@@ -107,6 +107,31 @@ impl<Res, E> Classify<Res, E> for ByResult {
     }
 }
 
+/// `Ok` is success, and an `Err` might mean anything: the default [`Classify`] of what repeats calls.
+///
+/// An error of which nothing is known may have come after the request was carried out. So a retry
+/// repeats such a call only if it is declared to be repeatable; a classifier that knows the errors
+/// apart (a refused connection was never sent) lets it do more.
+///
+/// ```
+/// use seawall::error::BoxError;
+/// use seawall::outcome::{Classify, ErrInDoubt, Outcome};
+///
+/// let error: BoxError = "connection reset".into();
+/// assert_eq!(Classify::<(), _>::classify(&ErrInDoubt, Err(&error)), Outcome::InDoubt);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrInDoubt;
+
+impl<Res, E> Classify<Res, E> for ErrInDoubt {
+    fn classify(&self, result: Result<&Res, &E>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::InDoubt,
+        }
+    }
+}
+
 /// The outcome of `result`: the classifier's word, or, of a refusal, its word on refusals.
 pub(crate) fn judge<C, Res, E>(classify: &C, result: Result<&Res, &E>) -> Outcome
 where

@@ -38,6 +38,10 @@ pub struct Staleness {
 ///
 /// Implemented for [`Answer`], and with feature `http` for `http::Response` (an `Age` header and an
 /// extension). There is no implementation for plain types: an unmarked stale answer is a type error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no mark for a stale answer",
+    note = "put `.map_response(seawall::stale::Answer::fresh)` around the client, or implement `MarkStale`"
+)]
 pub trait MarkStale: Sized {
     /// The same response, marked.
     fn mark_stale(self, staleness: Staleness) -> Self;

@@ -4,7 +4,8 @@
 //!  4 roof        stack/ http/ guide/ (see every room)   telemetry/ incident/ (see floors 0 and 1)
 //!  3 middleware  <room>/{mod,layer,service,future,handle}.rs
 //!  2 engines     <room>/{everything else}.rs: no tower, tokio, Poll; nothing of floor 3
-//!  1 vocabulary  outcome event key stale window stats; readied and guarded for the middleware
+//!  1 vocabulary  outcome event verdict key stale retry_after request budget window stats; and, for
+//!                the middleware alone, readied and guarded
 //!  0 ground      sync clock ratio rng error criticality local live stripe
 //! ```
 //!
@@ -20,7 +21,18 @@ use std::path::{Path, PathBuf};
 const GROUND: &[&str] =
     &["sync", "clock", "ratio", "rng", "error", "criticality", "local", "live", "stripe"];
 /// Floor 1.
-const VOCABULARY: &[&str] = &["outcome", "event", "key", "stale", "retry_after", "window", "stats"];
+const VOCABULARY: &[&str] = &[
+    "outcome",
+    "event",
+    "verdict",
+    "key",
+    "stale",
+    "retry_after",
+    "request",
+    "budget",
+    "window",
+    "stats",
+];
 /// What all rooms' middleware shares: floor 1 too, but made of tower's words, and not for engines.
 const SHARED_MIDDLEWARE: [&str; 2] = ["readied", "guarded"];
 /// The roof's folders that see every room.

@@ -558,6 +558,13 @@ mod keys {
     }
 
     #[test]
+    fn a_request_with_a_body_has_no_key() {
+        assert_eq!(with("content-length", "12"), None);
+        assert_eq!(with("transfer-encoding", "chunked"), None);
+        assert!(with("content-length", "0").is_some());
+    }
+
+    #[test]
     fn credentials_without_a_known_principal_have_no_key() {
         let rules = KeyRules::new().principal(|_: &Request<()>| None);
         assert!(rules.key(&get()).is_some(), "public");

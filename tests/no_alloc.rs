@@ -16,9 +16,12 @@ use std::time::Duration;
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
 use seawall::error::{Error, Reason};
+use seawall::hedge::{HedgeConfig, HedgeLayer};
 use seawall::ready::ReadyInCallLayer;
+use seawall::request::{Ask, Safe};
+use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 struct Counting;
 
@@ -225,6 +228,73 @@ fn a_stale_answer_allocates_nothing() {
     allocates_nothing(|| {
         assert!(matches!(call_once(&mut sick), Poll::Ready(Ok(a)) if a.is_stale()))
     });
+}
+
+#[test]
+fn a_retry_whose_first_attempt_succeeds_allocates_nothing() {
+    let layer = RetryLayer::new(RetryConfig::new("payments")).unwrap();
+    let inner = service_fn(|_: Ask<u32>| ready(Outcome::Ok(7)));
+    let mut client = layer.layer(inner).map_request(Ask::once);
+    allocates_nothing(|| assert_answered(call_once(&mut client)));
+}
+
+#[test]
+fn a_retry_that_repeats_allocates_nothing() {
+    let config = RetryConfig::new("payments").backoff(Duration::ZERO, Duration::ZERO);
+    let layer = RetryLayer::new(config).unwrap();
+    let handle = layer.handle();
+    let inner = service_fn(|ask: Ask<u32>| {
+        let first = seawall::request::Marked::attempt(&ask).unwrap().number() == 1;
+        ready(if first { Err(Failed.into()) } else { Outcome::Ok(7) })
+    });
+    let mut client = layer.layer(inner);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut call = || {
+        // Two tokens each, of which a fifth of one was earned: there are twenty.
+        assert!(client.poll_ready(cx).is_ready());
+        let mut call = pin!(client.call(Ask::read(7)));
+        assert!(poll(call.as_mut()).is_pending(), "it yields");
+        assert_answered(poll(call));
+    };
+    call();
+    assert_eq!(allocations(|| (0..5).for_each(|_| call())), 0);
+    assert_eq!(handle.snapshot().retries, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_allocates_nothing_before_its_second_call() {
+    let layer = HedgeLayer::new(HedgeConfig::new("quotes")).unwrap();
+    let ready = service_fn(|_: Ask<u32>| ready(Outcome::Ok(7)));
+    let mut client = layer.layer(ready).map_request(Safe::from_read);
+    allocates_nothing(|| assert_answered(call_once(&mut client)));
+    let pending = service_fn(|_: Ask<u32>| pending::<Outcome>());
+    let mut client = layer.layer(pending).map_request(Safe::from_read);
+    allocates_nothing(|| assert!(call_once(&mut client).is_pending()));
+}
+
+#[test]
+fn a_canary_allocates_nothing_through_ticks_and_a_roll_back() {
+    use seawall::canary::{Canary, CanaryConfig};
+    use seawall::clock::Clock;
+    use seawall::ratio::Ratio;
+
+    let (clock, hand) = Clock::manual();
+    let tick = Duration::from_millis(250);
+    let measured = CanaryConfig::new("payments").clock(clock).learn(Duration::ZERO).no_warm_up();
+    for config in [measured.clone(), measured.errors_only(tick)] {
+        let canary = Canary::new(config).unwrap();
+        let mut split = canary
+            .split(answers!(ready(Outcome::Ok(7))), answers!(ready(Outcome::Err(Failed.into()))));
+        canary.handle().set_weight(Ratio::percent(50).unwrap());
+        allocates_nothing(|| {
+            assert!(call_once(&mut split).is_ready());
+            hand.advance(tick);
+        });
+        assert!(canary.handle().snapshot().verdict.is_roll_back());
+        let mut split =
+            canary.split(answers!(pending::<Outcome>()), answers!(ready(Outcome::Ok(7))));
+        allocates_nothing(|| assert!(call_once(&mut split).is_pending()));
+    }
 }
 
 #[test]

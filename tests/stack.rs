@@ -250,10 +250,398 @@ async fn any_clients_error_is_lifted_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_part_can_be_replaced_by_a_layer_or_left_out() {
+    use seawall::timeout::{TimeoutConfig, TimeoutLayer};
+    let breaker =
+        CircuitBreakerLayer::new(CircuitBreakerConfig::new("own").consecutive_failures(1));
+    let timeout = TimeoutLayer::new(TimeoutConfig::new("own").limit(Duration::from_millis(10)));
+    let (breaker, timeout) = (breaker.unwrap(), timeout.unwrap());
+    let (circuit, limit) = (breaker.handle(), timeout.handle());
+    let stack = stack::payment("payments")
+        .cached::<_, Answer<u64>, _>(reads())
+        .no_fallback()
+        .breaker_layer(breaker)
+        .timeout_layer(timeout)
+        .ready_layer(seawall::ready::ReadyInCallLayer::new())
+        .no_innermost()
+        .build()
+        .unwrap();
+    let client = Client::default();
+    client.does(2);
+    let error = stack.service(client).oneshot(1).await.unwrap_err();
+    assert_eq!(error.rejected().unwrap().name, "own");
+    assert_eq!((circuit.snapshot().state, limit.snapshot().timeouts), (Circuit::Open, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_not_waited_for_beyond_the_slow_threshold() {
+    let client = Client::default();
+    let stack = stack::payment("payments").build().unwrap();
+    let (payments, breaker) = (stack.service(client.clone()), &stack.handles().breaker);
+    client.does(1);
+    while payments.clone().oneshot(1).await.unwrap_err().rejected().is_none() {}
+    client.does(2);
+    tokio::time::sleep(breaker.snapshot().retry_after.unwrap()).await;
+    let probe = tokio::spawn(payments.clone().oneshot(1));
+    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_millis(499)).await;
+    assert_eq!(
+        payments.clone().oneshot(1).await.unwrap_err().rejected().unwrap().room,
+        Room::Breaker
+    );
+    assert_eq!(breaker.snapshot().state, Circuit::HalfOpen);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let _ = payments.clone().oneshot(1).await;
+    assert_eq!(breaker.snapshot().state, Circuit::Open, "though it runs on until its timeout");
+    assert_eq!(client.calls(), 11, "ten failures and the probe");
+    assert!(probe.await.unwrap().is_err());
+}
+
+/// A hundred callers at a time who give up after `patience`, three times over.
+async fn given_up_by_callers_after(
+    patience: Duration,
+    change: impl FnOnce(CircuitBreakerConfig) -> CircuitBreakerConfig,
+) -> seawall::breaker::Snapshot {
+    let client = Client::default();
+    client.does(2);
+    let stack = stack::payment("payments").breaker(change).build().unwrap();
+    let payments = stack.service(client);
+    for _ in 0..3 {
+        let calls = (0..100).map(|_| tokio::time::timeout(patience, payments.clone().oneshot(1)));
+        futures::future::join_all(calls).await;
+    }
+    assert_eq!(stack.handles().bulkhead.snapshot().in_flight, 0);
+    assert_eq!(stack.handles().breaker.snapshot().in_time, 0);
+    stack.handles().breaker.snapshot()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_calls_cut_off_from_outside_open_the_circuit() {
+    let patience = Duration::from_millis(700);
+    assert!(given_up_by_callers_after(patience, |breaker| breaker).await.state.is_open());
+    let no_slow_rule = |breaker: CircuitBreakerConfig| {
+        breaker.no_slow_calls().cancel_counts_after(Duration::from_millis(500))
+    };
+    assert!(given_up_by_callers_after(patience, no_slow_rule).await.state.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn impatient_callers_say_nothing_of_the_service() {
+    let circuit = given_up_by_callers_after(Duration::from_millis(300), |breaker| breaker).await;
+    assert_eq!((circuit.state, circuit.counts.total), (Circuit::Closed, 0));
+}
+
+#[test]
+fn an_open_circuit_over_an_inner_that_is_never_ready_refuses_at_once() {
+    let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("x")).unwrap();
+    let handle = layer.handle();
+    let mut service = layer.layer(Unready.map_err(Error::from));
+    let mut caller = tokio_test::task::spawn(());
+    assert!(caller.enter(|cx, _| service.poll_ready(cx)).is_pending(), "closed: it is waited for");
+    handle.force_open();
+    assert!(caller.enter(|cx, _| service.poll_ready(cx)).is_ready());
+    let refused = tokio_test::task::spawn(service.call(1)).poll();
+    let std::task::Poll::Ready(Err(Error::Rejected(refused))) = refused else { panic!() };
+    assert_eq!((refused.reason, refused.sent()), (Reason::ForcedOpen, false));
+}
+
+#[tokio::test]
 async fn calls_with_boxed_errors_can_be_spawned_from_an_async_block() {
     let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
     let payments =
         layer.layer(service_fn(|()| async { Err::<(), seawall::BoxError>("503".into()) }));
     let error = tokio::spawn(async move { payments.oneshot(()).await }).await.unwrap();
     assert_eq!(error.unwrap_err().to_string(), "503");
+}
+
+/// The preset for HTTP, over a client in memory that answers, is sick, hangs or breaks off.
+mod http {
+    use super::*;
+    use ::http::{HeaderMap, Method, Request, Response, StatusCode};
+    use bytes::Bytes;
+    use http_body::Frame;
+    use http_body_util::BodyExt;
+    use seawall::http::{BufferError, ByStatus};
+    use seawall::outcome::Outcome;
+    use seawall::stack::Boxed;
+    use seawall::stale::Staleness;
+    use static_assertions::assert_impl_all;
+    use std::pin::Pin;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    #[derive(Clone, Copy, Debug)]
+    enum Way {
+        Up,
+        Sick,
+        /// No answer, ever.
+        Hang,
+        /// A head, and then nothing.
+        HangInBody,
+        /// A byte every 300 ms.
+        Trickle,
+        /// Breaks off in the middle of the body.
+        Break,
+        Refuse,
+        Reset,
+    }
+
+    /// A body of bytes that come one by one, `gap` apart; `None` breaks it off.
+    struct Slowly {
+        bytes: std::vec::IntoIter<Option<u8>>,
+        gap: Duration,
+        wait: Option<Pin<Box<tokio::time::Sleep>>>,
+    }
+
+    impl http_body::Body for Slowly {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            if !self.gap.is_zero() {
+                let gap = self.gap;
+                let wait = self.wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(gap)));
+                std::task::ready!(wait.as_mut().poll(cx));
+                self.wait = None;
+            }
+            Poll::Ready(self.bytes.next().map(|byte| match byte {
+                Some(byte) => Ok(Frame::data(Bytes::from(vec![byte]))),
+                None => Err(io::ErrorKind::ConnectionReset.into()),
+            }))
+        }
+    }
+
+    #[derive(Clone)]
+    struct Wire {
+        way: Arc<Mutex<Way>>,
+        calls: Arc<AtomicU32>,
+    }
+
+    impl Wire {
+        fn new() -> Self {
+            Self { way: Arc::new(Mutex::new(Way::Up)), calls: Arc::default() }
+        }
+
+        fn is(&self, way: Way) {
+            *self.way.lock().unwrap() = way;
+        }
+    }
+
+    /// What the service says to this request: everything that it should depend on.
+    fn says(method: &Method, uri: &::http::Uri, headers: &HeaderMap) -> String {
+        let header = |name| headers.get(name).map_or("", |value| value.to_str().unwrap());
+        let (who, lang) = (header("authorization"), header("accept-language"));
+        format!("{method} {uri} {who} {lang}")
+    }
+
+    impl Service<Request<String>> for Wire {
+        type Response = Response<Slowly>;
+        type Error = io::Error;
+        type Future =
+            Pin<Box<dyn Future<Output = Result<Self::Response, io::Error>> + Send + Sync>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<String>) -> Self::Future {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let way = *self.way.lock().unwrap();
+            let text = says(request.method(), request.uri(), request.headers());
+            let body = move |gap, broken: bool| {
+                let mut bytes: Vec<_> = text.into_bytes().into_iter().map(Some).collect();
+                if broken {
+                    bytes.insert(3, None);
+                }
+                let slowly = Slowly { bytes: bytes.into_iter(), gap, wait: None };
+                Response::builder().header("vary", "accept-language").body(slowly).unwrap()
+            };
+            Box::pin(async move {
+                match way {
+                    Way::Up => Ok(body(Duration::ZERO, false)),
+                    Way::Sick => {
+                        let mut sick = body(Duration::ZERO, false);
+                        *sick.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                        Ok(sick)
+                    }
+                    Way::Hang => pending().await,
+                    Way::HangInBody => Ok(body(Duration::from_secs(1_000_000), false)),
+                    Way::Trickle => Ok(body(300 * MILLI, false)),
+                    Way::Break => Ok(body(Duration::ZERO, true)),
+                    Way::Refuse => Err(io::ErrorKind::ConnectionRefused.into()),
+                    Way::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+                }
+            })
+        }
+    }
+
+    type Payments = Boxed<
+        Request<String>,
+        Response<seawall::http::Body<Slowly>>,
+        Error<BufferError<io::Error, io::Error>>,
+    >;
+
+    assert_impl_all!(Payments: Send, Sync, Clone);
+
+    fn ask(method: Method, path: &str, who: &str, lang: &str) -> Request<String> {
+        let uri = format!("https://pay.example{path}");
+        let request = Request::builder().method(method).uri(uri).header("authorization", who);
+        request.header("accept-language", lang).body(String::new()).unwrap()
+    }
+
+    fn asks() -> Vec<Request<String>> {
+        let mut all = Vec::new();
+        for method in [Method::GET, Method::HEAD] {
+            for path in ["/q/7", "/q/7?", "/q/7?a=1&b=2", "/q/7?b=2&a=1", "/q/%37", "/Q/7", "/q/7/"]
+            {
+                for who in ["ada", "bob", ""] {
+                    for lang in ["de", "en"] {
+                        all.push(ask(method.clone(), path, who, lang));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    async fn text(response: Response<seawall::http::Body<Slowly>>) -> String {
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_breaks_each_read_gets_its_own_last_answer_marked() {
+        for way in [
+            Way::Sick,
+            Way::Hang,
+            Way::HangInBody,
+            Way::Trickle,
+            Way::Break,
+            Way::Refuse,
+            Way::Reset,
+        ] {
+            let wire = Wire::new();
+            let stack = stack::payment("payments").http().build().unwrap();
+            let payments: Payments = stack.boxed(wire.clone());
+            let read = |request: Request<String>| {
+                let expected = says(request.method(), request.uri(), request.headers());
+                let call = payments.clone().oneshot(request);
+                async move {
+                    let answer = call.await.unwrap();
+                    assert_eq!(answer.status(), StatusCode::OK);
+                    let age = answer.headers().get("age");
+                    let age: Option<u64> = age.map(|age| age.to_str().unwrap().parse().unwrap());
+                    let mark =
+                        answer.extensions().get::<Staleness>().map(|mark| mark.age.as_secs());
+                    assert_eq!(text(answer).await, expected);
+                    (age, mark)
+                }
+            };
+            for request in asks() {
+                assert_eq!(read(request).await, (None, None), "fresh");
+            }
+            wire.is(way);
+            tokio::time::sleep(7_000 * MILLI).await;
+            for result in futures::future::join_all(asks().into_iter().map(read)).await {
+                let (told, mark) = result;
+                assert!((7..=8).contains(&told.unwrap()), "{way:?}: {told:?} s");
+                assert_eq!(mark, told);
+            }
+            assert_eq!(stack.handles().bulkhead.snapshot().in_flight, 0);
+            assert!(stack.handles().breaker.snapshot().state.is_open(), "{way:?}");
+            // What was never asked before has no answer, and another principal's isn't one.
+            let strange = payments.clone().oneshot(ask(Method::GET, "/q/7", "eve", "de")).await;
+            assert_eq!(strange.unwrap_err().rejected().unwrap().reason, Reason::CircuitOpen);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_charge_is_never_answered_from_the_cache_and_says_whether_it_was_sent() {
+        let wire = Wire::new();
+        let stack = stack::payment("payments")
+            .http()
+            .classify(ByStatus::new().connect_errors(|error: &io::Error| {
+                error.kind() == io::ErrorKind::ConnectionRefused
+            }))
+            .build()
+            .unwrap();
+        let payments: Payments = stack.boxed(wire.clone());
+        let charge = || payments.clone().oneshot(ask(Method::POST, "/q/7", "ada", "de"));
+        let read = || payments.clone().oneshot(ask(Method::GET, "/q/7", "ada", "de"));
+        read().await.unwrap();
+        charge().await.unwrap();
+
+        // Sent, and answered with a failure: the answer as it is.
+        wire.is(Way::Sick);
+        let sick = charge().await.unwrap();
+        assert_eq!(sick.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(sick.extensions().get::<Staleness>().is_none());
+        // Sent, and never answered: in doubt.
+        wire.is(Way::Hang);
+        let gone = *charge().await.unwrap_err().rejected().unwrap();
+        assert_eq!((gone.room, gone.reason, gone.sent()), (Room::Timeout, Reason::TimedOut, true));
+        assert_eq!(Outcome::of_rejected(&gone), Outcome::InDoubt);
+        // The client's own errors, found behind the buffer's.
+        wire.is(Way::Reset);
+        let Error::Inner(BufferError::Call(error)) = charge().await.err().unwrap() else {
+            panic!()
+        };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+
+        // Refused: fast, typed, not sent, and with a time.
+        wire.is(Way::Sick);
+        while charge().await.is_ok() {}
+        let before = (wire.calls.load(Ordering::SeqCst), tokio::time::Instant::now());
+        let refused = *charge().await.unwrap_err().rejected().unwrap();
+        assert_eq!((wire.calls.load(Ordering::SeqCst), tokio::time::Instant::now()), before);
+        assert_eq!((refused.reason, refused.sent()), (Reason::CircuitOpen, false));
+        let wait = refused.retry_after.unwrap();
+        assert!(wait > Duration::ZERO && wait <= 500 * MILLI, "{wait:?}");
+        assert_eq!(Outcome::of_rejected(&refused), Outcome::Ignored);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_charge_that_succeeds_outdates_what_its_caller_read() {
+        let wire = Wire::new();
+        let stack = stack::payment("payments").http().build().unwrap();
+        let payments: Payments = stack.boxed(wire.clone());
+        for who in ["ada", "bob"] {
+            payments.clone().oneshot(ask(Method::GET, "/q/7", who, "de")).await.unwrap();
+        }
+        payments.clone().oneshot(ask(Method::POST, "/q/7", "ada", "de")).await.unwrap();
+        wire.is(Way::Reset);
+        let read = |who| payments.clone().oneshot(ask(Method::GET, "/q/7", who, "de"));
+        assert!(read("ada").await.is_err());
+        assert!(read("bob").await.is_ok(), "his answer is still the last he had");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_outside_the_breaker_and_inside_the_fallback() {
+    use seawall::outcome::ErrInDoubt;
+    use seawall::request::Ask;
+    use seawall::retry::RetryConfig;
+    use tower::util::MapRequest;
+
+    let client = Client::default();
+    client.does(1);
+    let unasked = MapRequest::new(client.clone(), Ask::<u64>::into_inner);
+    let stack = stack::payment("payments")
+        .retry(RetryConfig::new("payments").attempts(3), ErrInDoubt)
+        .build()
+        .unwrap();
+    let payments = stack.service(unasked);
+    payments.clone().oneshot(Ask::read(7)).await.unwrap_err();
+    assert_eq!(client.calls(), 3, "a read in doubt is read again");
+    assert_eq!(stack.handles().breaker.snapshot().counts.total, 3, "each attempt is judged");
+    payments.clone().oneshot(Ask::once(7)).await.unwrap_err();
+    assert_eq!(client.calls(), 4, "a charge without a key is not made again");
+    assert_eq!(stack.handles().retry.snapshot().in_doubt, 1);
+
+    stack.handles().breaker.force_open();
+    let refused = payments.oneshot(Ask::read(7)).await.unwrap_err();
+    assert_eq!(refused.rejected().unwrap().reason, Reason::ForcedOpen);
+    assert_eq!(client.calls(), 4, "and an open circuit is not tried again");
 }

@@ -12,6 +12,9 @@ use crate::event::{Observe, Observers};
 use crate::ratio::Ratio;
 use crate::window::{CountWindow, TimeWindow, Window, cohort, count, time};
 
+/// How long a probe may take, where nothing was said of it.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// The settings of a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 ///
 /// The trip rules are independent; any that is set may open the circuit. What is marked *live* can
@@ -45,7 +48,7 @@ pub struct CircuitBreakerConfig {
     max_cool_down: Duration,
     jitter: f64,
     probes: usize,
-    probe_lease: Duration,
+    probe_lease: Option<Duration>,
     ramp: Vec<f64>,
     ramp_step: Duration,
     shadow: bool,
@@ -96,7 +99,7 @@ impl CircuitBreakerConfig {
             max_cool_down: Duration::from_secs(30),
             jitter: 0.2,
             probes: 3,
-            probe_lease: Duration::from_secs(10),
+            probe_lease: None,
             ramp: Vec::new(),
             ramp_step: Duration::from_secs(1),
             shadow: false,
@@ -264,7 +267,7 @@ impl CircuitBreakerConfig {
     /// Default 10 s; above zero, at most a day. Live.
     #[must_use]
     pub fn probe_lease(mut self, time: Duration) -> Self {
-        self.probe_lease = time;
+        self.probe_lease = Some(time);
         self
     }
 
@@ -339,6 +342,13 @@ impl CircuitBreakerConfig {
         self
     }
 
+    /// Where nothing was said of the lease: a probe that is slow has failed, so nothing is gained by
+    /// waiting for it any longer.
+    pub(crate) fn lease_by_slow_threshold(mut self) -> Self {
+        self.probe_lease = self.probe_lease.or(self.slow_set().map(|(threshold, _)| threshold));
+        self
+    }
+
     /// Slow calls must be seen before they are cut off.
     pub(crate) fn check_slow_below(&self, limit: Duration) -> Result<(), ConfigError> {
         match self.slow_set() {
@@ -406,7 +416,7 @@ impl CircuitBreakerConfig {
             probes: check("probes", self.probes, "from 1 to 32", |n| {
                 (1..=probes::MAX).contains(n)
             })?,
-            lease: nanos(up_to_a_day("probe_lease", self.probe_lease)?),
+            lease: nanos(up_to_a_day("probe_lease", self.probe_lease.unwrap_or(LEASE))?),
             ramp: self.checked_ramp()?,
             shadow: self.shadow,
         })

@@ -411,6 +411,12 @@ impl Engine {
         self.stale.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The ticket of a call of this moment, whatever share of calls is let through.
+    #[cfg(all(test, seawall_loom))]
+    pub(super) fn ticket_for_model(&self) -> Ticket {
+        Ticket { generation: self.gate.load().generation(), role: Role::Counted(None), since: 0 }
+    }
+
     // ---- reading ----
 
     /// The circuit as it is: never writes.

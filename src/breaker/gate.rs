@@ -6,9 +6,15 @@
 //! gate. Two threads that reach the same verdict both try to claim, and one wins. Nobody waits for
 //! the winner but an operator: calls go by what the gate said before.
 //!
+//! Most transitions begin a generation, and what is found out meanwhile is past with it. One that
+//! doesn't, to the next step of a ramp, could pass over a verdict that was reached while it was under
+//! way: so who finds the gate busy [*asks*](AtomicGate::ask) its holder to look again before he
+//! publishes.
+//!
 //! # Orderings
 //! Claim is Acquire, publish is Release: what the last transition wrote is seen by the next, and by
-//! every call that reads the gate (Acquire) after it.
+//! every call that reads the gate (Acquire) after it. To ask is Release, to find oneself asked is Acquire:
+//! what the asker counted is seen.
 
 use crate::event::Circuit;
 use crate::sync::{AtomicU64, Ordering};
@@ -16,9 +22,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// A circuit's state and generation, the step of its ramp, and whether a transition is under way.
 ///
 /// ```text
-///  63        32 31    24 23  16 15    8 7     1 0
+///  63        32 31    24 23  16 15    8   1      0
 /// +------------+--------+------+-------+-------+------+
-/// | generation | (zero) | step | state | (zero)| busy |
+/// | generation | (zero) | step | state | asked | busy |
 /// +------------+--------+------+-------+-------+------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,7 @@ pub(crate) struct Gate(u64);
 
 impl Gate {
     const BUSY: u64 = 1;
+    const ASKED: u64 = 2;
 
     pub(crate) const fn new(state: Circuit, generation: u32) -> Self {
         Self((generation as u64) << 32 | (state as u64) << 8)
@@ -101,6 +108,14 @@ impl AtomicGate {
             .ok()
             .map(|_| Claim { gate: self, from: judged })
     }
+
+    /// Asks the holder of a `busy` gate to look again; `false` if the gate has moved on meanwhile.
+    pub(crate) fn ask(&self, busy: Gate) -> bool {
+        debug_assert!(busy.is_busy());
+        let asked = busy.0 | Gate::ASKED;
+        // Release: pairs with the Acquire of `publish_unless_asked`.
+        self.0.compare_exchange(busy.0, asked, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// The right to make one transition.
@@ -118,14 +133,44 @@ impl Claim<'_> {
 
     /// Ends the transition.
     pub(crate) fn publish(self, to: Gate) {
-        // Release: pairs with the Acquire of `load` and `claim`.
-        self.gate.0.store(to.0, Ordering::Release);
+        // Release: pairs with the Acquire of `load` and `claim`. A swap, so that it stays in one line
+        // with those who ask.
+        self.gate.0.swap(to.0, Ordering::Release);
+    }
+
+    /// Ends the transition, unless somebody asked to look again: then the claim still stands.
+    pub(crate) fn publish_unless_asked(self, to: Gate) -> Result<(), Self> {
+        let busy = self.from.0 | Gate::BUSY;
+        // Release: as in `publish`.
+        match self.gate.0.compare_exchange(busy, to.0, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                // Acquire: pairs with the Release of `ask`.
+                self.gate.0.swap(busy, Ordering::Acquire);
+                Err(self)
+            }
+        }
     }
 }
 
 #[cfg(all(test, not(seawall_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_asked_looks_again_before_he_publishes() {
+        let gate = AtomicGate::new(Gate::new(Circuit::Ramping, 3));
+        let next = gate.load().ramped(Circuit::Closed, 0);
+        let claim = gate.claim(gate.load()).unwrap();
+        let busy = gate.load();
+        assert!(gate.ask(busy));
+        assert!(!gate.ask(busy), "another has asked: look at the gate again, and ask again");
+        assert!(gate.ask(gate.load()));
+        let claim = claim.publish_unless_asked(next).unwrap_err();
+        claim.publish_unless_asked(next).unwrap();
+        assert_eq!(gate.load(), next);
+        assert!(!gate.ask(busy));
+    }
 
     #[test]
     fn every_state_survives_the_word() {

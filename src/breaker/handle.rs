@@ -154,6 +154,9 @@ impl CircuitBreakerHandle {
     /// assert_eq!(error.field(), "window");
     /// ```
     ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself. What the layer
+    /// was built with for good (name, observers, clock) it can't change.
+    ///
     /// # Errors
     /// [`ConfigError`] as at construction, or if the window's shape would change; then nothing is
     /// changed.

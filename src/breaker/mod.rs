@@ -69,6 +69,8 @@ pub mod future;
 mod gate;
 mod handle;
 mod layer;
+#[cfg(all(test, seawall_loom))]
+mod model;
 mod probes;
 mod rules;
 mod run;

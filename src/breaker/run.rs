@@ -60,8 +60,9 @@ impl Run {
     }
 
     pub(crate) fn reset(&self, generation: u32) {
-        // Relaxed: as above; the gate's publication hands it on.
-        self.0.store(u64::from(generation) << 32, Ordering::Relaxed);
+        // Relaxed: as above; the gate's publication hands it on. A swap, so that it stays in one line
+        // with the records.
+        self.0.swap(u64::from(generation) << 32, Ordering::Relaxed);
     }
 
     pub(crate) fn lengths(&self) -> Lengths {

@@ -23,20 +23,34 @@ impl Engine {
     /// Asks the rules about what a record made of the window.
     pub(super) fn judge(
         &self,
-        gate: Gate,
+        judged: Gate,
         counts: Counts,
         run: Lengths,
         now: Moment,
     ) -> Option<Transition> {
         let why = self.live.rules().fired(counts, run)?;
-        match gate.state() {
-            Circuit::Closed => {
-                let claim = self.gate.claim(gate)?;
-                Some(self.open(claim, why, counts, 0, now))
+        let mut gate = judged;
+        // Within a generation, the verdict is on what the gate is now too.
+        while gate.generation() == judged.generation() {
+            if gate.is_busy() {
+                if self.gate.ask(gate) {
+                    return None;
+                }
+            } else {
+                match (gate.state(), self.gate.claim(gate)) {
+                    (Circuit::Closed, Some(claim)) => {
+                        return Some(self.open(claim, why, counts, 0, now));
+                    }
+                    (Circuit::Ramping, Some(claim)) => {
+                        return Some(self.step_back(claim, why, counts, now));
+                    }
+                    (Circuit::Closed | Circuit::Ramping, None) => {}
+                    _ => return None,
+                }
             }
-            Circuit::Ramping => self.step_back(gate, why, counts, now),
-            _ => None,
+            gate = self.gate.load();
         }
+        None
     }
 
     /// A probe ended: decides its seat, and asks the rules about all that are decided.
@@ -76,7 +90,8 @@ impl Engine {
             Some(_) => {
                 let next = gate.next(Circuit::Ramping);
                 self.start_afresh(next.generation());
-                self.begin_step(claim, next, Why::Probes, counts, now)
+                let wait = self.begin_step(now);
+                self.publish(claim, next, Why::Probes, counts, Some(wait))
             }
             None => {
                 let next = gate.next(Circuit::Closed);
@@ -88,52 +103,47 @@ impl Engine {
 
     /// A step of the ramp is over: on to the next one or to closed, if what it saw allows.
     pub(super) fn end_step(&self, gate: Gate, now: Moment) -> Option<Transition> {
-        let counts = self.window.counts(|| now);
-        // A step may see few calls; those it saw must do.
-        let rules = Rules { min_calls: 1, ..self.live.rules() };
-        if let Some(why) = rules.fired(counts, self.run.lengths()) {
-            return self.step_back(gate, why, counts, now);
+        let mut claim = self.gate.claim(gate)?;
+        loop {
+            let counts = self.window.counts(|| now);
+            // A step may see few calls; those it saw must do.
+            let rules = Rules { min_calls: 1, ..self.live.rules() };
+            if let Some(why) = rules.fired(counts, self.run.lengths()) {
+                return Some(self.step_back(claim, why, counts, now));
+            }
+            let step = gate.step() + 1;
+            let (next, wait) = match self.live.ramp().share(step) {
+                Some(_) => (gate.ramped(Circuit::Ramping, step), Some(self.begin_step(now))),
+                None => (gate.ramped(Circuit::Closed, 0), None),
+            };
+            let told = self.told(gate, next, Why::RampHeld, counts, wait);
+            match claim.publish_unless_asked(next) {
+                Ok(()) => return Some(told),
+                Err(asked) => claim = asked,
+            }
         }
-        let claim = self.gate.claim(gate)?;
-        let step = gate.step() + 1;
-        Some(match self.live.ramp().share(step) {
-            Some(_) => {
-                let next = gate.ramped(Circuit::Ramping, step);
-                self.begin_step(claim, next, Why::RampHeld, counts, now)
-            }
-            None => {
-                let next = gate.ramped(Circuit::Closed, 0);
-                self.publish(claim, next, Why::RampHeld, counts, None)
-            }
-        })
     }
 
     /// A rule fired on the ramp: one step down, or open again.
-    fn step_back(&self, gate: Gate, why: Why, counts: Counts, now: Moment) -> Option<Transition> {
-        let claim = self.gate.claim(gate)?;
+    fn step_back(&self, claim: Claim<'_>, why: Why, counts: Counts, now: Moment) -> Transition {
+        let gate = claim.from();
         // The ramp may have been shortened meanwhile: to a step that there is.
         let ramp = self.live.ramp();
         let Some(step) = (0..gate.step()).rev().find(|&step| ramp.share(step).is_some()) else {
-            return Some(self.open_again(claim, why, counts, now));
+            return self.open_again(claim, why, counts, now);
         };
         let next = gate.next(Circuit::Ramping);
         self.start_afresh(next.generation());
-        let next = next.ramped(Circuit::Ramping, step);
-        Some(self.begin_step(claim, next, why, counts, now))
+        let wait = self.begin_step(now);
+        self.publish(claim, next.ramped(Circuit::Ramping, step), why, counts, Some(wait))
     }
 
-    fn begin_step(
-        &self,
-        claim: Claim<'_>,
-        next: Gate,
-        why: Why,
-        counts: Counts,
-        now: Moment,
-    ) -> Transition {
+    /// Sets the end of a step that begins now, and gives its length.
+    fn begin_step(&self, now: Moment) -> Duration {
         let wait = Duration::from_nanos(self.live.ramp().step);
         // Relaxed: under the claim, handed on by its publication.
         self.until.store(now.plus(wait).as_nanos(), Ordering::Relaxed);
-        self.publish(claim, next, why, counts, Some(wait))
+        wait
     }
 
     fn open_again(&self, claim: Claim<'_>, why: Why, counts: Counts, now: Moment) -> Transition {
@@ -197,8 +207,8 @@ impl Engine {
         }
     }
 
-    /// Nothing of the past counts from here on, but the failed tries of a recovery that isn't over:
-    /// those are forgotten when the circuit closes.
+    /// Nothing of the past counts from here on, but the failed tries of a recovery that isn't over: a
+    /// circuit that opens from closed counts them anew.
     fn start_afresh(&self, generation: u32) {
         self.window.reset(generation);
         self.cohorts.forget();
@@ -215,19 +225,27 @@ impl Engine {
         counts: Counts,
         wait: Option<Duration>,
     ) -> Transition {
+        let told = self.told(claim.from(), next, why, counts, wait);
+        claim.publish(next);
+        told
+    }
+
+    /// A transition as it is told.
+    fn told(
+        &self,
+        from: Gate,
+        next: Gate,
+        why: Why,
+        counts: Counts,
+        wait: Option<Duration>,
+    ) -> Transition {
         let share = match next.state() {
             Circuit::Open | Circuit::HalfOpen | Circuit::ForcedOpen => Ratio::ZERO,
             Circuit::Ramping => self.live.ramp().share(next.step()).unwrap_or(Ratio::ONE),
             _ => Ratio::ONE,
         };
-        if next.state() == Circuit::Closed {
-            // Relaxed: under the claim.
-            self.attempt.store(0, Ordering::Relaxed);
-        }
-        let from = claim.from().state();
-        claim.publish(next);
         Transition {
-            from,
+            from: from.state(),
             to: next.state(),
             why,
             counts,

@@ -93,6 +93,9 @@ impl BulkheadHandle {
     /// assert_eq!(layer.handle().snapshot().limit, 20, "a refused change changes nothing");
     /// ```
     ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself. What the layer
+    /// was built with for good (name, observers) it can't change.
+    ///
     /// # Errors
     /// [`ConfigError`] as at construction, or if something would change that is fixed at build; then
     /// nothing is changed.

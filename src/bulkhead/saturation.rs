@@ -39,7 +39,7 @@ pub(crate) struct Reading {
 impl Reading {
     fn share(self) -> u64 {
         let (used, size) = (u64::from(self.used), u64::from(self.size));
-        if size == 0 { 0 } else { (used * 1_000_000 / size).min(1_000_000) }
+        (used * 1_000_000).checked_div(size).map_or(0, |ppm| ppm.min(1_000_000))
     }
 }
 

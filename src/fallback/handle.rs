@@ -139,6 +139,8 @@ impl<T> CachedHandle<T> {
     /// assert_eq!(error.field(), "max_stale");
     /// ```
     ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself.
+    ///
     /// # Errors
     /// [`ConfigError`] as at construction; then nothing is changed.
     pub fn reconfigure(

@@ -50,7 +50,8 @@
 //! - Only responses that the classifier calls good; an error never replaces one.
 //! - A call is answered when a layer inside refused it, or the classifier says it failed, and what
 //!   is kept is at most `max_stale` old, counted from when the call that brought it began.
-//! - Bytes are bounded, whatever the keys; what is asked for often stays.
+//! - Bytes are bounded, whatever the keys; what is asked for often stays. Responses that own heap must
+//!   be weighed for that (`CachedConfig::weigh`): by default the size of their type is counted.
 //! - A healthy call reads one word; it writes when what is kept is older than `refresh_age`, one
 //!   call per key at a time. What the store evicts is kept again after `refresh_age` at the latest.
 //! - The share of stale answers is in the handle's snapshot, and tells an event when it is high.

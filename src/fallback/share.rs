@@ -2,8 +2,8 @@
 //!
 //! Two counts in one word, of stale answers and of all; when the word holds *n* answers both are
 //! halved, so old answers fade, the faster the more come. While no stale answer is left in it, a
-//! fresh one can't change the share, and writes nothing: health costs one read. One stale answer
-//! costs one addition.
+//! fresh one can't change the share, and writes nothing: health costs two reads of one line. One stale
+//! answer costs one addition.
 
 use crate::event::Counts;
 use crate::ratio::Ratio;
@@ -66,10 +66,12 @@ impl Share {
     #[inline]
     pub(super) fn fresh(&self, threshold: impl FnOnce() -> Option<Ratio>) -> Option<bool> {
         // Relaxed, here and below: the word is read for itself, nothing is published behind it.
-        if Answers(self.answers.load(Ordering::Relaxed)).stale() == 0 {
-            return None;
+        let now = Answers(self.answers.load(Ordering::Relaxed));
+        if now.stale() > 0 {
+            return self.count(Answers::FRESH, threshold());
         }
-        self.count(Answers::FRESH, threshold())
+        // The last stale answer may have faded with the alert still up.
+        if self.is_alerting() { self.judge(now, threshold()) } else { None }
     }
 
     /// Counts a stale answer; says so if that raises the alert.
@@ -159,6 +161,19 @@ mod tests {
         let down: Vec<_> = (0..500).filter_map(|_| share.fresh(|| threshold)).collect();
         assert_eq!(down, [false]);
         assert!(!share.is_alerting());
+    }
+
+    #[test]
+    fn an_alert_ends_though_its_last_stale_answer_has_faded() {
+        for (window, ppm) in [(1, 100_000), (2, 500_000), (20, 100_000), (1_000, 1_000)] {
+            let (share, threshold) = (Share::new(window), Ratio::from_ppm(ppm));
+            while !share.is_alerting() {
+                share.stale(threshold);
+            }
+            let down: Vec<_> =
+                (0..10 * window + 10).filter_map(|_| share.fresh(|| threshold)).collect();
+            assert_eq!(down, [false], "a window of {window} and {ppm} ppm");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Where the last good responses lie: bounded in bytes, whatever the keys.
 //!
 //! Underneath is a [`quick_cache`] (S3-FIFO, sharded): a scan of keys that are seen once doesn't
-//! flush those that are seen often. Entries are shared pointers, so that the user's `Clone` and
-//! `Drop` never run under a shard's lock. An entry larger than a shard would be dropped in silence
+//! flush those that are seen often. Entries are shared pointers, and what leaves the store is dropped
+//! after the shard's lock is: so the user's `Clone` and `Drop` never run under it, and may call back
+//! here. An entry larger than a shard would be dropped in silence
 //! there; [`Store::new`] makes sure that none is let in.
 
 use std::fmt;
@@ -10,8 +11,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::clock::Moment;
 use crate::error::{ConfigError, check};
@@ -43,7 +44,7 @@ pub(super) struct Entry<T> {
 
 /// The last good response per key.
 pub(super) struct Store<T> {
-    cache: Cache<Key, Arc<Entry<T>>, ByWeight, Digest>,
+    cache: Cache<Key, Arc<Entry<T>>, ByWeight, Digest, DropLater>,
     max_entry: u64,
 }
 
@@ -80,7 +81,7 @@ impl<T> Store<T> {
             .hot_allocation(HOT as f64 / 100.0)
             .build()
             .map_err(|e| ConfigError::new("capacity", e, "one the store takes"))?;
-        let cache = Cache::with_options(options, ByWeight, Digest, DefaultLifecycle::default());
+        let cache = Cache::with_options(options, ByWeight, Digest, DropLater);
         Ok(Self { cache, max_entry })
     }
 
@@ -109,7 +110,8 @@ impl<T> Store<T> {
     }
 
     pub(super) fn clear(&self) {
-        self.cache.clear();
+        // One by one, not `Cache::clear`, which drops all of a shard under its lock.
+        self.cache.drain().for_each(drop);
     }
 
     /// Responses kept, and their bytes.
@@ -131,6 +133,23 @@ struct ByWeight;
 impl<T> Weighter<Key, Arc<Entry<T>>> for ByWeight {
     fn weight(&self, _: &Key, entry: &Arc<Entry<T>>) -> u64 {
         entry.weight
+    }
+}
+
+/// Holds what an insertion pushed out until the shard's lock is released. (The store's own default
+/// does so for two entries, and drops any further ones on the spot.)
+#[derive(Clone, Copy, Debug)]
+struct DropLater;
+
+impl<T> Lifecycle<Key, Arc<Entry<T>>> for DropLater {
+    type RequestState = Vec<Arc<Entry<T>>>;
+
+    fn begin_request(&self) -> Self::RequestState {
+        Vec::new()
+    }
+
+    fn on_evict(&self, out: &mut Self::RequestState, _: Key, entry: Arc<Entry<T>>) {
+        out.push(entry);
     }
 }
 

@@ -64,9 +64,10 @@ pub type CachedLayer<P = Credentials, C = ByStatus> =
 /// and `Date` are wall-clock times, and not looked at.
 ///
 /// # What drops it again
-/// Any other good response to the same read (404, 403, one that now says `no-store`), but for 304
-/// and 206; and a good response to an unsafe request for the same target by the same caller (RFC 9111
-/// section 4.4). Other callers' entries for that target are not reached: they stay, within
+/// Any other good response to the same read (404, 403), but for 304 and 206; one that now says
+/// `no-store` and the like, once it is older than `refresh_age`; and a good response to an unsafe request for the same target by the same caller (RFC 9111
+/// section 4.4), as far as both have the same key: other callers' entries for that target, and those
+/// for other headers that are part of the key (`Accept`), are not reached. They stay, within
 /// `max_stale`, and marked.
 ///
 /// # What is given out

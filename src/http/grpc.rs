@@ -1,6 +1,6 @@
 //! How a gRPC call ended, by its `grpc-status`.
 
-use ::http::{HeaderMap, Response, StatusCode};
+use ::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::Body;
 use super::classify::{ByStatus, IsConnect, NoneKnown};
@@ -51,6 +51,10 @@ impl<N> ByGrpcStatus<N> {
         Self(by_status)
     }
 
+    pub(super) const fn by_status(&self) -> &ByStatus<N> {
+        &self.0
+    }
+
     fn of_code(&self, code: &[u8]) -> Outcome {
         match code {
             b"8" => self.0.throttled_is(),
@@ -72,13 +76,18 @@ where
             Ok(response) => return self.0.of_status(response.status()),
             Err(error) => return self.0.of_error(error),
         };
-        let code = |map: &HeaderMap| map.get("grpc-status").map(|c| self.of_code(c.as_bytes()));
-        let body = response.body();
-        code(response.headers()).or_else(|| body.trailers().and_then(code)).unwrap_or(
-            match body.as_bytes() {
-                Some(_) => Outcome::Failure,
-                None => Outcome::Success,
-            },
-        )
+        match code(response) {
+            Some(code) => self.of_code(code),
+            None if response.body().as_bytes().is_some() => Outcome::Failure,
+            None => Outcome::Success,
+        }
     }
+}
+
+/// The `grpc-status` of `response`, where it is known: of a body that passes through, it isn't yet.
+pub(super) fn code<B>(response: &Response<Body<B>>) -> Option<&[u8]> {
+    fn code(map: &HeaderMap) -> Option<&[u8]> {
+        map.get("grpc-status").map(HeaderValue::as_bytes)
+    }
+    code(response.headers()).or_else(|| response.body().trailers().and_then(code))
 }

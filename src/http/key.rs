@@ -1,8 +1,8 @@
 //! The key of an HTTP read: what is asked, and who asks.
 
 use ::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, PRAGMA,
-    RANGE, UPGRADE,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE,
+    HOST, PRAGMA, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
 use ::http::uri::Scheme;
 use ::http::{HeaderMap, HeaderName, Method, Request};
@@ -18,7 +18,9 @@ use crate::key::{Key, KeyBuilder};
 /// - for any other method;
 /// - when credentials are there (`Authorization` or `Cookie`) but no principal is known;
 /// - for a request that says `Cache-Control: no-store` or `no-cache` (or `Pragma: no-cache`, RFC
-///   9111 sections 5.2.1 and 5.4), asks for a `Range`, or for an `Upgrade`.
+///   9111 sections 5.2.1 and 5.4), asks for a `Range`, or for an `Upgrade`;
+/// - for one whose `Content-Length` or `Transfer-Encoding` says that it has a body. A body isn't in the
+///   key: where a `GET` may have one that isn't announced so, give its service keys of your own.
 ///
 /// By default the principal is the credentials themselves, in digest. If they change while the
 /// principal doesn't (tokens that are renewed), name it: see [`principal`](Self::principal). If a
@@ -328,10 +330,12 @@ impl<P> KeyRules<P> {
             } else if name == CACHE_CONTROL || name == PRAGMA {
                 let asks = Directives::parse([value.as_bytes()]);
                 seen.not_for_caches |= asks.no_store || asks.no_cache;
-            } else if name == RANGE || name == UPGRADE {
+            } else if name == RANGE || name == UPGRADE || name == TRANSFER_ENCODING {
                 seen.not_for_caches = true;
             } else if name == HOST {
                 seen.host = true;
+            } else if name == CONTENT_LENGTH {
+                seen.not_for_caches |= value != "0";
             }
         }
         seen

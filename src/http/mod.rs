@@ -60,6 +60,11 @@
 //! });
 //! ```
 //!
+//! # Retries
+//! [`retry`](crate::retry) repeats `http::Request`s by their method and their `Idempotency-Key`: see
+//! the implementation of [`Marked`](crate::request::Marked) for [`http::Request`](::http::Request), and
+//! [`ByStatus::for_retry`]. Deadline and attempt cross to other processes with [`SendMarksLayer`].
+//!
 //! Let no client under a seawall have a timeout or retries of its own that differ from it.
 
 mod body;
@@ -73,7 +78,10 @@ mod grpc;
 mod key;
 mod mark;
 mod reading;
+mod request;
+mod retry;
 mod retry_after;
+mod send_marks;
 
 pub use body::Body;
 pub use buffer::{Buffer, BufferConfig, BufferLayer, IsRead, SafeMethods};
@@ -84,3 +92,6 @@ pub use error::{BufferError, ClientError};
 pub use grpc::ByGrpcStatus;
 pub use key::{Credentials, KeyRules, Principal};
 pub use reading::ResponseFuture;
+pub use request::{IDEMPOTENCY_KEY, inherit, with_key};
+pub use retry::ForRetry;
+pub use send_marks::{ATTEMPT, DEADLINE, ReadMarks, ReadMarksLayer, SendMarks, SendMarksLayer};

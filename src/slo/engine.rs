@@ -230,11 +230,12 @@ mod tests {
     #[test]
     fn alerts_fire_and_end_when_the_workbooks_formulas_say() {
         type Times = (Option<f64>, Option<f64>);
+        type Row<'a> = (&'a str, f64, u64, &'a dyn Fn(u64) -> u64, [Times; 3]);
         let none: Times = (None, None);
         let fires = |at: f64| (Some(at), None);
         let until = |at: f64, end: f64| (Some(at), Some(end));
         let day = 24 * 3_600;
-        let rows: [(&str, f64, u64, &dyn Fn(u64) -> u64, [Times; 3]); 9] = [
+        let rows: [Row<'_>; 9] = [
             (
                 "99.9 %, all bad for 600 s",
                 0.001,

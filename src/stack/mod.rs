@@ -14,6 +14,9 @@
 //!           kill switch    halts at an operator's word, or leads past everything
 //!           │
 //!           ▼
+//!           retry          repeats what may be repeated, within a budget; each attempt passes the rest
+//!           │
+//!           ▼
 //!           breaker        refuses at once while the service is sick
 //!           │
 //!           ▼
@@ -26,7 +29,7 @@
 //!           ready          waits for the client inside the call
 //!           │
 //!           ▼
-//!           http::Buffer   makes the body part of the call (HTTP only)
+//!           http::Buffer   makes the body of a read part of the call (HTTP only)
 //!           │
 //!           ▼
 //!           the client     hyper, reqwest, tonic, any tower::Service
@@ -64,6 +67,18 @@
 //! # }
 //! ```
 //!
+//! # When it doesn't compile
+//! "The method `ready` exists, but its trait bounds were not satisfied" tells little. Two things are asked
+//! of a client: with a cache, its responses can be marked ([`MarkStale`](crate::stale::MarkStale)); put
+//! `.map_response(Answer::fresh)` around it if they are of your own types. And it is `Clone`, unless
+//! [`no_ready_in_call`](Payment::no_ready_in_call) says that it need not be.
+//!
+//! # Bodies
+//! With [`http`](Payment::http) the bodies of `GET` and `HEAD` are read inside the call. A charge's
+//! response is handed on with its head: what becomes of its body no timeout here covers. Where responses
+//! to charges are small, have them read too:
+//! `.buffer(BufferConfig::new().reads(|_: &Request<B>| true))`. They aren't kept for that.
+//!
 //! # When to use it
 //! As the first thing to try. Change what you must with the builder's methods; every part can be
 //! configured, replaced or left out, and what is left out costs nothing.
@@ -81,6 +96,6 @@ pub use boxed::Boxed;
 pub use lift::{Lift, LiftFuture, LiftLayer};
 #[cfg(feature = "cache")]
 pub use part::CachedPart;
-pub use part::{Breaker, Common, Custom, Off, Part};
+pub use part::{Again, Breaker, Common, Custom, Off, Part};
 pub use payment::{Payment, payment};
 pub use stacked::{Handles, Layers, Past, Stack};

@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 use crate::event::Observers;
 use crate::kill_switch::{KillSwitch, KillSwitchLayer};
 use crate::outcome::ByResult;
+use crate::retry::{RetryConfig, RetryHandle, RetryLayer};
 use crate::timeout::{TimeoutConfig, TimeoutHandle, TimeoutLayer};
 
 /// What all parts of a stack have in common.
@@ -83,10 +84,29 @@ impl<C> Part for Breaker<C> {
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
         let mut config = self.config.share(common.clock.as_ref(), &common.observers);
         if let Some(limit) = common.attempt {
-            config = config.slow_calls_by_default(limit / 2);
+            config = config.slow_calls_by_default(limit / 2).lease_by_slow_threshold();
             config.check_slow_below(limit)?;
         }
         let layer = CircuitBreakerLayer::new(config)?.classify(self.classify);
+        let handle = layer.handle();
+        Ok((layer, handle))
+    }
+}
+
+/// The retry's settings, and who classifies for it.
+#[derive(Clone, Debug)]
+pub struct Again<C> {
+    pub(super) config: RetryConfig,
+    pub(super) classify: C,
+}
+
+impl<C> Part for Again<C> {
+    type Layer = RetryLayer<C>;
+    type Handle = RetryHandle;
+
+    fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        let config = self.config.share(common.clock.as_ref(), &common.observers);
+        let layer = RetryLayer::new(config)?.classify(self.classify);
         let handle = layer.handle();
         Ok((layer, handle))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::part::{Breaker, Common, Custom, Off, Part};
+use super::part::{Again, Breaker, Common, Custom, Off, Part};
 use super::stacked::{Handles, Layers, Stack};
 use crate::breaker::CircuitBreakerConfig;
 use crate::bulkhead::BulkheadConfig;
@@ -12,6 +12,7 @@ use crate::event::{Observe, Observers};
 use crate::kill_switch::KillSwitch;
 use crate::outcome::ByResult;
 use crate::ready::ReadyInCallLayer;
+use crate::retry::RetryConfig;
 use crate::stack::lift::LiftLayer;
 use crate::timeout::TimeoutConfig;
 
@@ -21,6 +22,7 @@ use crate::timeout::TimeoutConfig;
 /// | part | default | why |
 /// | --- | --- | --- |
 /// | fallback | none | only you know what may be read again: [`cached`](Payment::cached), [`http`](Payment::http) |
+/// | retry | none | only you know what may be made twice: [`retry`](Payment::retry) |
 /// | kill switch | none | [`kill_switch`](Payment::kill_switch) |
 /// | breaker | see below | |
 /// | bulkhead | 100 calls | at 120 ms a call that is 800 a second |
@@ -30,8 +32,8 @@ use crate::timeout::TimeoutConfig;
 /// The breaker opens, by the calls of the last 10 s, when half of them failed or half took longer than
 /// half the attempt timeout; and at once on 20 failures in a row, or 50 slow calls in a row, since at
 /// 1,000 calls a second a total failure would need five seconds to become half of ten. One probe decides
-/// after 500 ms, growing by half to at most 2 s; then a fifth, then half of the calls are let through for
-/// 200 ms each, before all.
+/// after 500 ms, growing by half to at most 2 s; a slow one has failed, and isn't waited for any longer.
+/// Then a fifth, then half of the calls are let through for 200 ms each, before all.
 pub fn payment(name: &'static str) -> Payment {
     let breaker = CircuitBreakerConfig::new(name)
         .time_window(Duration::from_secs(10))
@@ -46,6 +48,7 @@ pub fn payment(name: &'static str) -> Payment {
     Payment {
         fallback: Off,
         switch: Off,
+        retry: Off,
         breaker: Breaker { config: breaker, classify: ByResult },
         bulkhead: BulkheadConfig::new(name).limit(100),
         timeout: TimeoutConfig::new(name).limit(Duration::from_secs(1)),
@@ -62,6 +65,7 @@ pub fn payment(name: &'static str) -> Payment {
 pub struct Payment<
     F = Off,
     X = Off,
+    Y = Off,
     B = Breaker<ByResult>,
     K = BulkheadConfig,
     T = TimeoutConfig,
@@ -70,6 +74,7 @@ pub struct Payment<
 > {
     fallback: F,
     switch: X,
+    retry: Y,
     breaker: B,
     bulkhead: K,
     timeout: T,
@@ -93,14 +98,15 @@ macro_rules! with {
     };
 }
 
-impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
+impl<F, X, Y, B, K, T, R, H> Payment<F, X, Y, B, K, T, R, H> {
     /// Answers with the last good response of the same key, marked, when a call is refused or fails.
     #[cfg(feature = "cache")]
     #[must_use]
+    #[allow(clippy::type_complexity)] // the parts, by name
     pub fn cached<Rules, Kept, C>(
         self,
         config: crate::fallback::CachedConfig<Rules, C>,
-    ) -> Payment<super::part::CachedPart<Rules, Kept, C>, X, B, K, T, R, H> {
+    ) -> Payment<super::part::CachedPart<Rules, Kept, C>, X, Y, B, K, T, R, H> {
         let keeps = std::marker::PhantomData;
         with!(self {
             fallback: super::part::CachedPart { config, keeps },
@@ -109,52 +115,146 @@ impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
             bulkhead,
             timeout,
             ready,
-            buffer
+            buffer,
+            retry
         })
     }
 
     /// Answers by `layer`, such as a [`FallbackLayer`](crate::fallback::FallbackLayer), when a call is
     /// refused or fails.
     #[must_use]
-    pub fn fallback<L>(self, layer: L) -> Payment<Custom<L>, X, B, K, T, R, H> {
-        with!(self { fallback: Custom(layer), switch, breaker, bulkhead, timeout, ready, buffer })
+    pub fn fallback<L>(self, layer: L) -> Payment<Custom<L>, X, Y, B, K, T, R, H> {
+        with!(self {
+            fallback: Custom(layer),
+            switch,
+            breaker,
+            bulkhead,
+            timeout,
+            ready,
+            buffer,
+            retry
+        })
     }
 
     /// A kill switch: on halt, calls are refused, inside the fallback; on bypass, they go straight to
     /// the client (but for the body, and the error's type). The client must be `Clone`.
     #[must_use]
-    pub fn kill_switch(self, switch: &KillSwitch) -> Payment<F, KillSwitch, B, K, T, R, H> {
-        with!(self { switch: switch.clone(), fallback, breaker, bulkhead, timeout, ready, buffer })
+    pub fn kill_switch(self, switch: &KillSwitch) -> Payment<F, KillSwitch, Y, B, K, T, R, H> {
+        with!(self {
+            switch: switch.clone(),
+            fallback,
+            breaker,
+            bulkhead,
+            timeout,
+            ready,
+            buffer,
+            retry
+        })
+    }
+
+    /// Repeats calls that failed: each attempt passes breaker, bulkhead and timeout. The request must be
+    /// `Clone` and [`Marked`](crate::request::Marked), the client `Clone`. `classify` tells how attempts
+    /// ended: [`ErrInDoubt`](crate::outcome::ErrInDoubt), or for HTTP
+    /// [`ByStatus::for_retry`](crate::http::ByStatus::for_retry).
+    #[must_use]
+    pub fn retry<C>(
+        self,
+        config: RetryConfig,
+        classify: C,
+    ) -> Payment<F, X, Again<C>, B, K, T, R, H> {
+        let again = Again { config, classify };
+        with!(self { retry: again, fallback, switch, breaker, bulkhead, timeout, ready, buffer })
+    }
+
+    /// No fallback: refused and failed calls stay what they are.
+    #[must_use]
+    pub fn no_fallback(self) -> Payment<Off, X, Y, B, K, T, R, H> {
+        with!(self { fallback: Off, switch, breaker, bulkhead, timeout, ready, buffer, retry })
+    }
+
+    /// `layer` in the breaker's place.
+    #[must_use]
+    pub fn breaker_layer<L>(self, layer: L) -> Payment<F, X, Y, Custom<L>, K, T, R, H> {
+        with!(self {
+            breaker: Custom(layer),
+            fallback,
+            switch,
+            bulkhead,
+            timeout,
+            ready,
+            buffer,
+            retry
+        })
     }
 
     /// No breaker.
     #[must_use]
-    pub fn no_breaker(self) -> Payment<F, X, Off, K, T, R, H> {
-        with!(self { breaker: Off, fallback, switch, bulkhead, timeout, ready, buffer })
+    pub fn no_breaker(self) -> Payment<F, X, Y, Off, K, T, R, H> {
+        with!(self { breaker: Off, fallback, switch, bulkhead, timeout, ready, buffer, retry })
     }
 
     /// No bulkhead.
     #[must_use]
-    pub fn no_bulkhead(self) -> Payment<F, X, B, Off, T, R, H> {
-        with!(self { bulkhead: Off, fallback, switch, breaker, timeout, ready, buffer })
+    pub fn no_bulkhead(self) -> Payment<F, X, Y, B, Off, T, R, H> {
+        with!(self { bulkhead: Off, fallback, switch, breaker, timeout, ready, buffer, retry })
     }
 
     /// `layer` in the bulkhead's place.
     #[must_use]
-    pub fn bulkhead_layer<L>(self, layer: L) -> Payment<F, X, B, Custom<L>, T, R, H> {
-        with!(self { bulkhead: Custom(layer), fallback, switch, breaker, timeout, ready, buffer })
+    pub fn bulkhead_layer<L>(self, layer: L) -> Payment<F, X, Y, B, Custom<L>, T, R, H> {
+        with!(self {
+            bulkhead: Custom(layer),
+            fallback,
+            switch,
+            breaker,
+            timeout,
+            ready,
+            buffer,
+            retry
+        })
     }
 
     /// No limit on the time of an attempt. Then the breaker has no slow rule unless you give it one.
     #[must_use]
-    pub fn no_timeout(self) -> Payment<F, X, B, K, Off, R, H> {
-        with!(self { timeout: Off, fallback, switch, breaker, bulkhead, ready, buffer })
+    pub fn no_timeout(self) -> Payment<F, X, Y, B, K, Off, R, H> {
+        with!(self { timeout: Off, fallback, switch, breaker, bulkhead, ready, buffer, retry })
+    }
+
+    /// `layer` in the attempt timeout's place. Its limit isn't known here: as with
+    /// [`no_timeout`](Self::no_timeout), the breaker has no slow rule unless you give it one.
+    #[must_use]
+    pub fn timeout_layer<L>(self, layer: L) -> Payment<F, X, Y, B, K, Custom<L>, R, H> {
+        with!(self {
+            timeout: Custom(layer),
+            fallback,
+            switch,
+            breaker,
+            bulkhead,
+            ready,
+            buffer,
+            retry
+        })
+    }
+
+    /// `layer` in the place of what waits for readiness.
+    #[must_use]
+    pub fn ready_layer<L>(self, layer: L) -> Payment<F, X, Y, B, K, T, Custom<L>, H> {
+        with!(self {
+            ready: Custom(layer),
+            fallback,
+            switch,
+            breaker,
+            bulkhead,
+            timeout,
+            buffer,
+            retry
+        })
     }
 
     /// Waits for the client in `poll_ready`: for clients that can't be cloned, or are always ready.
     #[must_use]
-    pub fn no_ready_in_call(self) -> Payment<F, X, B, K, T, Off, H> {
-        with!(self { ready: Off, fallback, switch, breaker, bulkhead, timeout, buffer })
+    pub fn no_ready_in_call(self) -> Payment<F, X, Y, B, K, T, Off, H> {
+        with!(self { ready: Off, fallback, switch, breaker, bulkhead, timeout, buffer, retry })
     }
 
     /// Which bodies are read inside the call, and up to what length.
@@ -163,14 +263,29 @@ impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
     pub fn buffer<Reads>(
         self,
         config: crate::http::BufferConfig<Reads>,
-    ) -> Payment<F, X, B, K, T, R, crate::http::BufferConfig<Reads>> {
-        with!(self { buffer: config, fallback, switch, breaker, bulkhead, timeout, ready })
+    ) -> Payment<F, X, Y, B, K, T, R, crate::http::BufferConfig<Reads>> {
+        with!(self { buffer: config, fallback, switch, breaker, bulkhead, timeout, ready, retry })
     }
 
-    /// `layer` right around the client.
+    /// Nothing between the client and what waits for its readiness: bodies pass through as they come.
     #[must_use]
-    pub fn innermost<L>(self, layer: L) -> Payment<F, X, B, K, T, R, Custom<L>> {
-        with!(self { buffer: Custom(layer), fallback, switch, breaker, bulkhead, timeout, ready })
+    pub fn no_innermost(self) -> Payment<F, X, Y, B, K, T, R, Off> {
+        with!(self { buffer: Off, fallback, switch, breaker, bulkhead, timeout, ready, retry })
+    }
+
+    /// `layer` right around the client, in the place of [`buffer`](Self::buffer).
+    #[must_use]
+    pub fn innermost<L>(self, layer: L) -> Payment<F, X, Y, B, K, T, R, Custom<L>> {
+        with!(self {
+            buffer: Custom(layer),
+            fallback,
+            switch,
+            breaker,
+            bulkhead,
+            timeout,
+            ready,
+            retry
+        })
     }
 
     /// The clock of all parts. Default [`Clock::default`].
@@ -188,7 +303,7 @@ impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H> {
     }
 }
 
-impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
+impl<F, X, Y, C, K, T, R, H> Payment<F, X, Y, Breaker<C>, K, T, R, H> {
     /// Changes the breaker's settings.
     ///
     /// ```
@@ -208,7 +323,7 @@ impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
 
     /// Who tells the breaker how calls ended.
     #[must_use]
-    pub fn classify<N>(self, classify: N) -> Payment<F, X, Breaker<N>, K, T, R, H> {
+    pub fn classify<N>(self, classify: N) -> Payment<F, X, Y, Breaker<N>, K, T, R, H> {
         with!(self {
             breaker: Breaker { config: self.breaker.config, classify },
             fallback,
@@ -216,12 +331,13 @@ impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
             bulkhead,
             timeout,
             ready,
-            buffer
+            buffer,
+            retry
         })
     }
 }
 
-impl<F, X, B, T, R, H> Payment<F, X, B, BulkheadConfig, T, R, H> {
+impl<F, X, Y, B, T, R, H> Payment<F, X, Y, B, BulkheadConfig, T, R, H> {
     /// Changes the bulkhead's settings.
     #[must_use]
     pub fn bulkhead(mut self, change: impl FnOnce(BulkheadConfig) -> BulkheadConfig) -> Self {
@@ -230,7 +346,7 @@ impl<F, X, B, T, R, H> Payment<F, X, B, BulkheadConfig, T, R, H> {
     }
 }
 
-impl<F, X, B, K, R, H> Payment<F, X, B, K, TimeoutConfig, R, H> {
+impl<F, X, Y, B, K, R, H> Payment<F, X, Y, B, K, TimeoutConfig, R, H> {
     /// The limit of one attempt. Default 1 s.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -250,7 +366,7 @@ type HttpCache = super::part::CachedPart<
 type HttpBuffer = crate::http::BufferConfig;
 
 #[cfg(all(feature = "http", feature = "cache"))]
-impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
+impl<F, X, Y, C, K, T, R, H> Payment<F, X, Y, Breaker<C>, K, T, R, H> {
     /// For an HTTP client: classifies by status, reads the bodies of `GET` and `HEAD` inside the call,
     /// and answers those from the cache, by the rules of HTTP, when the call is refused or fails.
     ///
@@ -258,11 +374,11 @@ impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
     /// parts can be changed after it: [`cached`](Self::cached) with
     /// [`http::cached`](crate::http::cached) for other rules, [`classify`](Self::classify) with
     /// [`ByStatus::connect_errors`](crate::http::ByStatus::connect_errors) so that a refused connection
-    /// isn't in doubt.
+    /// isn't in doubt. Features `http` and `cache`.
     #[must_use]
     pub fn http(
         self,
-    ) -> Payment<HttpCache, X, Breaker<crate::http::ByStatus>, K, T, R, HttpBuffer> {
+    ) -> Payment<HttpCache, X, Y, Breaker<crate::http::ByStatus>, K, T, R, HttpBuffer> {
         let name = self.name;
         self.cached(crate::http::cached(name))
             .classify(crate::http::ByStatus::new())
@@ -270,10 +386,11 @@ impl<F, X, C, K, T, R, H> Payment<F, X, Breaker<C>, K, T, R, H> {
     }
 }
 
-impl<F, X, B, K, T, R, H> Payment<F, X, B, K, T, R, H>
+impl<F, X, Y, B, K, T, R, H> Payment<F, X, Y, B, K, T, R, H>
 where
     F: Part,
     X: Part,
+    Y: Part,
     B: Part,
     K: Part,
     T: Part,
@@ -290,8 +407,8 @@ where
         self,
     ) -> Result<
         Stack<
-            Layers<F::Layer, X::Layer, B::Layer, K::Layer, T::Layer, R::Layer, H::Layer>,
-            Handles<F::Handle, X::Handle, B::Handle, K::Handle, T::Handle>,
+            Layers<F::Layer, X::Layer, Y::Layer, B::Layer, K::Layer, T::Layer, R::Layer, H::Layer>,
+            Handles<F::Handle, X::Handle, Y::Handle, B::Handle, K::Handle, T::Handle>,
         >,
         ConfigError,
     > {
@@ -299,6 +416,7 @@ where
             Common { clock: self.clock, observers: self.observers, attempt: self.timeout.limit() };
         let (fallback, fallback_handle) = self.fallback.assemble(&common)?;
         let (switch, switch_handle) = self.switch.assemble(&common)?;
+        let (retry, retry_handle) = self.retry.assemble(&common)?;
         let (breaker, breaker_handle) = self.breaker.assemble(&common)?;
         let (bulkhead, bulkhead_handle) = self.bulkhead.assemble(&common)?;
         let (timeout, timeout_handle) = self.timeout.assemble(&common)?;
@@ -307,12 +425,22 @@ where
         let handles = Handles {
             fallback: fallback_handle,
             switch: switch_handle,
+            retry: retry_handle,
             breaker: breaker_handle,
             bulkhead: bulkhead_handle,
             timeout: timeout_handle,
         };
-        let layers =
-            Layers { fallback, switch, breaker, bulkhead, timeout, ready, lift: LiftLayer, buffer };
+        let layers = Layers {
+            fallback,
+            switch,
+            retry,
+            breaker,
+            bulkhead,
+            timeout,
+            ready,
+            lift: LiftLayer,
+            buffer,
+        };
         Ok(Stack::new(layers, handles))
     }
 }

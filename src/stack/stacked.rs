@@ -10,9 +10,10 @@ use crate::kill_switch::{Bypass, KillSwitchLayer};
 /// The layers of a stack, outermost first; the kill switch stands inside the fallback, and has a way
 /// past all of them.
 #[derive(Clone, Copy, Debug)]
-pub struct Layers<F, X, B, K, T, R, H> {
+pub struct Layers<F, X, Y, B, K, T, R, H> {
     pub(super) fallback: F,
     pub(super) switch: X,
+    pub(super) retry: Y,
     pub(super) breaker: B,
     pub(super) bulkhead: K,
     pub(super) timeout: T,
@@ -21,15 +22,16 @@ pub struct Layers<F, X, B, K, T, R, H> {
     pub(super) buffer: H,
 }
 
-impl<S, F, X, B, K, T, R, H> Layer<S> for Layers<F, X, B, K, T, R, H>
+impl<S, F, X, Y, B, K, T, R, H> Layer<S> for Layers<F, X, Y, B, K, T, R, H>
 where
     H: Layer<S>,
     R: Layer<Lift<H::Service>>,
     T: Layer<R::Service>,
     K: Layer<T::Service>,
     B: Layer<K::Service>,
-    X: Layer<B::Service> + Past<Lift<H::Service>, F::Service>,
-    F: Layer<<X as Layer<B::Service>>::Service>,
+    Y: Layer<B::Service>,
+    X: Layer<Y::Service> + Past<Lift<H::Service>, F::Service>,
+    F: Layer<<X as Layer<Y::Service>>::Service>,
 {
     type Service = <X as Past<Lift<H::Service>, F::Service>>::Around;
 
@@ -38,7 +40,7 @@ where
         self.switch.past(client, |client| {
             let attempt = self.timeout.layer(self.ready.layer(client));
             let guarded = self.breaker.layer(self.bulkhead.layer(attempt));
-            self.fallback.layer(self.switch.layer(guarded))
+            self.fallback.layer(self.switch.layer(self.retry.layer(guarded)))
         })
     }
 }
@@ -72,11 +74,13 @@ impl<S: Clone, W> Past<S, W> for KillSwitchLayer {
 /// How an operator reaches the parts of a stack; `()` for those that are left out or replaced.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Handles<F, X, B, K, T> {
+pub struct Handles<F, X, Y, B, K, T> {
     /// The fallback's.
     pub fallback: F,
     /// The kill switch.
     pub switch: X,
+    /// The retry's.
+    pub retry: Y,
     /// The breaker's.
     pub breaker: B,
     /// The bulkhead's.

@@ -46,7 +46,8 @@ impl TimeoutConfig {
         self
     }
 
-    /// The clock that stamps events. Default [`Clock::default`]. Calls are timed by tokio's timer.
+    /// The clock that stamps events and judges deadlines. Default [`Clock::default`]. Calls are timed by
+    /// tokio's timer.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;

@@ -5,17 +5,19 @@ use std::time::Duration;
 use crate::clock::nanos;
 use crate::sync::{AtomicU64, Ordering};
 
-/// One live setting and one counter: each a word of its own, neither guards anything.
+/// One live setting and two counters: each a word of its own, none guards anything.
 #[derive(Debug)]
 pub(crate) struct Engine {
     /// In nanoseconds.
     limit: AtomicU64,
     timeouts: AtomicU64,
+    too_late: AtomicU64,
 }
 
 impl Engine {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit: AtomicU64::new(nanos(limit)), timeouts: AtomicU64::new(0) }
+        let new = || AtomicU64::new(0);
+        Self { limit: AtomicU64::new(nanos(limit)), timeouts: new(), too_late: new() }
     }
 
     /// How long a call that is armed now may be pending.
@@ -35,6 +37,18 @@ impl Engine {
     pub(crate) fn timed_out(&self) {
         // Relaxed: a counter nothing hangs on.
         self.timeouts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One more call came after its deadline.
+    pub(crate) fn came_late(&self) {
+        // Relaxed: a counter nothing hangs on.
+        self.too_late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls so far that came after their deadline.
+    pub(crate) fn too_late(&self) -> u64 {
+        // Relaxed: a counter nothing hangs on.
+        self.too_late.load(Ordering::Relaxed)
     }
 
     /// Calls given up so far.

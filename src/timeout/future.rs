@@ -4,11 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::layer::Shared;
+use crate::clock::Moment;
 use crate::error::{Carry, Reason, Rejected, Room};
 use crate::local::Local;
 
@@ -34,15 +36,24 @@ pin_project! {
             #[pin]
             timer: Option<Sleep>,
             timer_first: bool,
+            // Of the request, if it has one.
+            deadline: Option<Moment>,
         },
+        // Its deadline had passed when it was called.
+        Refused,
         TimedOut,
     }
 }
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(super) fn new(future: F, local: Local<Shared>) -> Self {
-        Self { state: State::Running { future, timer: None, timer_first: false }, local }
+    pub(super) fn new(future: F, deadline: Option<Moment>, local: Local<Shared>) -> Self {
+        let state = State::Running { future, timer: None, timer_first: false, deadline };
+        Self { state, local }
+    }
+
+    pub(super) fn refused(local: Local<Shared>) -> Self {
+        Self { state: State::Refused, local }
     }
 }
 
@@ -56,9 +67,15 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let StateProj::Running { future, mut timer, timer_first } = this.state.as_mut().project()
-        else {
-            panic!("polled after it was done");
+        let (future, mut timer, timer_first, deadline) = match this.state.as_mut().project() {
+            StateProj::Running { future, timer, timer_first, deadline } => {
+                (future, timer, timer_first, *deadline)
+            }
+            StateProj::Refused => {
+                this.state.set(State::TimedOut);
+                return Poll::Ready(Err(E::from_rejected(refuse(this.local))));
+            }
+            StateProj::TimedOut => panic!("polled after it was done"),
         };
 
         // A future that uses up the task's budget in each poll would leave none for the timer, which
@@ -75,7 +92,7 @@ where
         if !*timer_first {
             *timer_first = timer.is_some();
             if timer.is_none() {
-                timer.set(Some(sleep(this.local.engine.limit())));
+                timer.set(Some(sleep(time_left(this.local, deadline))));
             }
             over = timer_is_over(timer, cx);
         }
@@ -92,6 +109,20 @@ fn timer_is_over(timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> bool {
     timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready())
 }
 
+/// How long a call that is found pending now may be so.
+fn time_left(shared: &Shared, deadline: Option<Moment>) -> Duration {
+    let limit = shared.engine.limit();
+    deadline.map_or(limit, |deadline| limit.min(deadline.since(shared.clock.now())))
+}
+
+/// Counts and reports one call that had no time left when it was made.
+#[cold]
+fn refuse(shared: &Shared) -> Rejected {
+    shared.engine.came_late();
+    let sinks = &shared.sinks;
+    sinks.refused(Rejected::new(Room::Timeout, Reason::DeadlinePassed, sinks.name()))
+}
+
 /// Counts and reports one call that took too long.
 #[cold]
 fn give_up(shared: &Shared) -> Rejected {
@@ -106,6 +137,7 @@ impl<F> fmt::Debug for ResponseFuture<F> {
         let state = match &self.state {
             State::Running { timer: None, .. } => "called",
             State::Running { timer: Some(_), .. } => "pending",
+            State::Refused => "refused",
             State::TimedOut => "timed out",
         };
         write!(f, "ResponseFuture({state})")

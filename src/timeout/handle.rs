@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub limit: Duration,
     /// Calls given up since the layer was built.
     pub timeouts: u64,
+    /// Calls refused since then because their deadline had passed.
+    pub too_late: u64,
 }
 
 impl TimeoutHandle {
@@ -31,7 +33,8 @@ impl TimeoutHandle {
 
     /// The timeout as it is. Never writes.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { limit: self.shared.engine.limit(), timeouts: self.shared.engine.timeouts() }
+        let engine = &self.shared.engine;
+        Snapshot { limit: engine.limit(), timeouts: engine.timeouts(), too_late: engine.too_late() }
     }
 
     /// Changes live settings, for calls that become pending from now on.
@@ -49,6 +52,9 @@ impl TimeoutHandle {
     /// assert!(handle.reconfigure(|config| config.limit(Duration::MAX)).is_err());
     /// assert_eq!(handle.snapshot().limit, half, "a refused change changes nothing");
     /// ```
+    ///
+    /// `change` runs while other changes wait: it must not call `reconfigure` itself. What the layer
+    /// was built with for good (name, observers) it can't change.
     ///
     /// # Errors
     /// [`ConfigError`] as at construction; then nothing is changed.

@@ -49,6 +49,17 @@
 //!
 //! A caller that drops the call hasn't timed out: nothing is counted and nothing reported.
 //!
+//! # Deadlines
+//! A caller that waits two seconds has no use for an answer in the third, nor for the attempt that
+//! would bring it. Where requests carry a deadline ([`request`](crate::request)),
+//! [`with_deadline`](TimeoutLayer::with_deadline) makes a timeout read it, bound the call by it, and
+//! hand it on: what has passed is refused before anything is sent.
+//!
+//! ```text
+//!  Timeout 2 s .with_deadline() ──▶ retry ──▶ Timeout 800 ms .with_deadline() ──▶ client
+//!  stamps now + 2 s                 begins no attempt after it      min(800 ms, what is left)
+//! ```
+//!
 //! # Runtime
 //! A call whose inner is ready at its first poll needs no runtime. One that is pending needs tokio's
 //! with time enabled (`enable_time`, `enable_all`, `#[tokio::main]`); without it that first poll

@@ -7,20 +7,23 @@ use super::future::ResponseFuture;
 use super::layer::Shared;
 use crate::error::Carry;
 use crate::local::Local;
+use crate::request::{Deadlines, NoDeadline};
 
 /// A service whose calls end within a limit.
 ///
 /// Made by [`TimeoutLayer`](super::TimeoutLayer), whose limit it shares with its clones. It refuses
-/// nothing beforehand: `poll_ready` is the inner's.
+/// nothing beforehand: `poll_ready` is the inner's. A call whose deadline has passed is refused, where
+/// requests have one: `D`.
 #[derive(Debug)]
-pub struct Timeout<S> {
+pub struct Timeout<S, D = NoDeadline> {
     inner: S,
     local: Local<Shared>,
+    deadlines: D,
 }
 
-impl<S> Timeout<S> {
-    pub(super) fn new(inner: S, local: Local<Shared>) -> Self {
-        Self { inner, local }
+impl<S, D> Timeout<S, D> {
+    pub(super) fn new(inner: S, local: Local<Shared>, deadlines: D) -> Self {
+        Self { inner, local, deadlines }
     }
 
     /// The inner service.
@@ -29,16 +32,17 @@ impl<S> Timeout<S> {
     }
 }
 
-impl<S: Clone> Clone for Timeout<S> {
+impl<S: Clone, D: Copy> Clone for Timeout<S, D> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.fork(), deadlines: self.deadlines }
     }
 }
 
-impl<S, Req> Service<Req> for Timeout<S>
+impl<S, D, Req> Service<Req> for Timeout<S, D>
 where
     S: Service<Req>,
     S::Error: Carry,
+    D: Deadlines<Req>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -50,7 +54,18 @@ where
     }
 
     #[inline]
-    fn call(&mut self, req: Req) -> Self::Future {
-        ResponseFuture::new(self.inner.call(req), self.local.share())
+    fn call(&mut self, mut req: Req) -> Self::Future {
+        let mut deadline = None;
+        if D::LOOKS {
+            let now = self.local.clock.now();
+            let limit = now.plus(self.local.engine.limit());
+            let earlier = self.deadlines.deadline(&req).map_or(limit, |asked| asked.min(limit));
+            if earlier <= now {
+                return ResponseFuture::refused(self.local.share());
+            }
+            self.deadlines.set(&mut req, earlier);
+            deadline = Some(earlier);
+        }
+        ResponseFuture::new(self.inner.call(req), deadline, self.local.share())
     }
 }

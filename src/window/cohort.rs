@@ -13,7 +13,8 @@
 //!
 //! # Orderings
 //! Cells are words that carry all that belongs together, changed by swaps and read for themselves:
-//! Relaxed. `due` is a hint that only ever makes one look too early.
+//! Relaxed. `due` is a hint that only ever makes one look too early. Cut and threshold are changed one
+//! after the other (Release), and whoever settles reads them in that order (Acquire).
 
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Cohorts to a threshold.
 const PER_THRESHOLD: u64 = 8;
-/// Cells of a stripe: a cohort is settled at the latest nine widths after it began.
-const CELLS: u64 = 16;
+/// Cells of a stripe: a cohort is settled at the latest nine widths after it began. (Models know of two
+/// cohorts, an odd number apart.)
+const CELLS: u64 = if cfg!(seawall_loom) { 2 } else { 16 };
 /// The shortest threshold: a cohort is then 125 us wide.
 pub(crate) const MIN_THRESHOLD: Duration = Duration::from_millis(1);
 
@@ -218,9 +220,13 @@ impl Cohorts {
     /// Forgets all calls in flight, and counts those that start from now on against `threshold`;
     /// `None` counts none. One at a time.
     pub(crate) fn set_threshold(&self, threshold: Option<Duration>) {
-        // Relaxed: see "Orderings".
-        self.threshold.store(threshold.map_or(0, nanos), Ordering::Relaxed);
-        self.turn(|cut| Cut { per_ns: Cut::per_ns(threshold), ..cut });
+        // Off first: no call of before is held against the new threshold, none of after against the old.
+        self.turn(|cut| Cut { per_ns: 0, ..cut });
+        // Release: pairs with the Acquire of `settle`, so the cells of before are cleared.
+        self.threshold.store(threshold.map_or(0, nanos), Ordering::Release);
+        if threshold.is_some() {
+            self.turn(|cut| Cut { per_ns: Cut::per_ns(threshold), ..cut });
+        }
     }
 
     /// Forgets all calls in flight.
@@ -229,17 +235,21 @@ impl Cohorts {
     }
 
     /// Begins a new tag. Cells of an older one are of no account and are used anew; clearing them
-    /// here keeps them from growing so old that the tag comes round.
+    /// here keeps them from growing so old that the tag comes round. Calls of the new tag may be in
+    /// theirs already.
     fn turn(&self, change: impl Fn(Cut) -> Cut) {
         let next = |word| {
             let cut = change(Cut::from_word(word));
             Some(Cut { tag: cut.tag.wrapping_add(1), ..cut }.word())
         };
-        // Relaxed, all: see "Orderings".
-        let _ = self.cut.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        // Release: pairs with the Acquire of `settle`, so the threshold is there.
+        let _ = self.cut.fetch_update(Ordering::Release, Ordering::Relaxed, next);
         let tag = self.cut().tag;
+        let cleared = Cell::new(tag, 0, 0, 0).0;
+        let clear = |word| (1..128).contains(&Cell(word).tags_behind(tag)).then_some(cleared);
         for cell in self.stripes.iter().flatten() {
-            cell.store(Cell::new(tag, 0, 0, 0).0, Ordering::Relaxed);
+            // Relaxed, all: see "Orderings".
+            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, clear);
         }
         self.due.store(0, Ordering::Relaxed);
     }
@@ -321,12 +331,13 @@ impl Cohorts {
 
     /// Settles the cohorts whose time has come: gives the number of calls found hung.
     pub(crate) fn settle(&self, now: Moment) -> u64 {
-        let cut = self.cut();
+        // Acquire, both: pair with the Release of `turn` and `set_threshold`. A cut that is older than the
+        // threshold finds its cells cleared.
+        let cut = Cut::from_word(self.cut.load(Ordering::Acquire));
         if cut.is_off() || !self.is_due(now) {
             return 0;
         }
-        // Relaxed: see "Orderings".
-        let threshold = self.threshold.load(Ordering::Relaxed);
+        let threshold = self.threshold.load(Ordering::Acquire);
         let now = now.as_nanos();
         let (current, _) = cut.place(now);
         // All that runs was there when it was last due. Where that is so long ago that the numbers of
@@ -553,48 +564,93 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
 
     const START: Moment = Moment::from_nanos(1 << 40);
+    const THRESHOLD: Duration = Duration::from_millis(8);
+
+    fn cohorts() -> Cohorts {
+        let cohorts = Cohorts::new();
+        cohorts.set_threshold(Some(THRESHOLD));
+        cohorts
+    }
 
     /// A call ends while its cohort is settled: it is counted hung, or it records itself, never
     /// both and never neither.
     #[test]
     fn a_call_is_settled_or_ends_and_never_both() {
-        loom::model(|| {
-            let cohorts = Arc::new(Cohorts::new());
-            cohorts.set_threshold(Some(Duration::from_millis(8)));
-            let place = cohorts.start(START).0.unwrap();
-            let caller = {
-                let cohorts = Arc::clone(&cohorts);
-                thread::spawn(move || cohorts.end(place))
-            };
-            let late = START.plus(Duration::from_millis(8));
-            let hung = cohorts.settle(late);
-            let ended = caller.join().unwrap();
-            assert_eq!(hung, u64::from(ended == End::Hung));
-            assert_eq!(ended == End::InTime, hung == 0);
-        });
+        race(
+            || {
+                let cohorts = cohorts();
+                let place = cohorts.start(START).0.unwrap();
+                (cohorts, place)
+            },
+            |(cohorts, place)| cohorts.end(*place),
+            |(cohorts, _)| cohorts.settle(START.plus(THRESHOLD)),
+            |_, ended, hung| {
+                assert_eq!(hung, u64::from(ended == End::Hung));
+                assert_eq!(ended == End::InTime, hung == 0);
+            },
+        );
     }
 
     /// Two settle at once, and one more call starts: each hung call is found once.
     #[test]
     fn two_that_settle_share_the_hung_between_them() {
-        loom::model(|| {
-            let cohorts = Arc::new(Cohorts::new());
-            cohorts.set_threshold(Some(Duration::from_millis(8)));
-            cohorts.start(START).0.unwrap();
-            cohorts.start(START).0.unwrap();
-            let late = START.plus(Duration::from_millis(8));
-            let other = {
-                let cohorts = Arc::clone(&cohorts);
-                thread::spawn(move || cohorts.settle(late))
-            };
-            cohorts.start(late).0.unwrap();
-            let hung = cohorts.settle(late) + other.join().unwrap();
-            assert_eq!(hung, 2);
-            assert_eq!(cohorts.running(), 1);
-        });
+        let late = START.plus(THRESHOLD + THRESHOLD / 8);
+        race(
+            || {
+                let cohorts = cohorts();
+                cohorts.start(START).0.unwrap();
+                cohorts.start(START).0.unwrap();
+                cohorts
+            },
+            move |cohorts| {
+                cohorts.start(late).0.unwrap();
+                cohorts.settle(late)
+            },
+            move |cohorts| cohorts.settle(late),
+            |cohorts, one, other| {
+                assert_eq!(one + other, 2);
+                assert_eq!(cohorts.running(), 1);
+            },
+        );
+    }
+
+    /// A call starts and ends while an operator changes the threshold: it may be forgotten, and says
+    /// then itself how it ended, but it is never taken for one that was counted as hung.
+    #[test]
+    fn a_call_is_not_lost_while_the_threshold_changes() {
+        race(
+            cohorts,
+            |cohorts| {
+                let (place, hung) = cohorts.start(START);
+                (place.map(|place| cohorts.end(place)), hung)
+            },
+            |cohorts| cohorts.set_threshold(Some(2 * THRESHOLD)),
+            |cohorts, (ended, hung), ()| {
+                assert_eq!(hung, 0);
+                assert_ne!(ended, Some(End::Hung));
+                assert_eq!(cohorts.running(), 0);
+            },
+        );
+    }
+
+    /// An operator switches the rule off, or changes the threshold, while another thread settles: a
+    /// call that just started isn't found hung.
+    #[test]
+    fn nobody_is_hung_by_a_change_of_the_threshold() {
+        for next in [None, Some(2 * THRESHOLD)] {
+            race(
+                || {
+                    let cohorts = cohorts();
+                    cohorts.start(START).0.unwrap();
+                    cohorts
+                },
+                |cohorts| cohorts.settle(START.plus(THRESHOLD / 2)),
+                move |cohorts| cohorts.set_threshold(next),
+                |_, hung, ()| assert_eq!(hung, 0),
+            );
+        }
     }
 }

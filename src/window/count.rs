@@ -432,59 +432,67 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
 
     const OK: Entry = Entry { failed: false, slow: false };
     const FAILED: Entry = Entry { failed: true, slow: false };
+
+    fn failures(window: &CountWindow, of: u64) -> u64 {
+        let counts = window.counts();
+        assert_eq!((counts.total, counts.slow), (of, 0));
+        counts.failures
+    }
 
     /// Two threads record into a full ring of two; afterwards a lap of successes must leave
     /// nothing, whatever the interleaving: no outcome was lost or left behind.
     #[test]
     fn records_that_overlap_are_each_counted_once() {
-        loom::model(|| {
-            let window = Arc::new(CountWindow::new(2, 0));
-            window.record(FAILED, 0);
-            window.record(OK, 0);
-            let other = {
-                let window = Arc::clone(&window);
-                thread::spawn(move || window.record(FAILED, 0).unwrap())
-            };
-            let mine = window.record(OK, 0).unwrap();
-            let theirs = other.join().unwrap();
-            for counts in [mine, theirs] {
-                assert_eq!(counts.total, 2);
-                assert!(counts.failures <= 2);
-            }
-            // Both orders of the two end with one failure in the ring.
-            assert_eq!(window.counts().failures, 1);
-            window.record(OK, 0);
-            window.record(OK, 0);
-            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
-        });
+        race(
+            || {
+                let window = CountWindow::new(2, 0);
+                window.record(FAILED, 0);
+                window.record(OK, 0);
+                window
+            },
+            |window| window.record(OK, 0).unwrap(),
+            |window| window.record(FAILED, 0).unwrap(),
+            |window, one, other| {
+                for counts in [one, other] {
+                    assert_eq!(counts.total, 2);
+                    assert!(counts.failures <= 2);
+                }
+                assert_eq!(failures(window, 2), 1, "in either order of the two");
+                window.record(OK, 0);
+                window.record(OK, 0);
+                assert_eq!(failures(window, 2), 0);
+            },
+        );
     }
 
     /// A record of the old generation races a reset: it lands before it, or not at all.
     #[test]
     fn a_late_record_never_touches_the_next_generation() {
-        loom::model(|| {
-            let window = Arc::new(CountWindow::new(2, 0));
-            window.record(FAILED, 0);
-            let other = {
-                let window = Arc::clone(&window);
-                thread::spawn(move || {
-                    window.record(FAILED, 0);
-                })
-            };
-            window.reset(1);
-            window.record(OK, 1);
-            other.join().unwrap();
-            assert_eq!(window.counts(), Counts { total: 1, failures: 0, slow: 0 });
-            window.record(FAILED, 1);
-            window.record(OK, 1);
-            assert_eq!(window.counts(), Counts { total: 2, failures: 1, slow: 0 });
-            window.record(OK, 1);
-            assert_eq!(window.counts(), Counts { total: 2, failures: 0, slow: 0 });
-        });
+        race(
+            || {
+                let window = CountWindow::new(2, 0);
+                window.record(FAILED, 0);
+                window
+            },
+            |window| {
+                window.reset(1);
+                window.record(OK, 1);
+            },
+            |window| {
+                window.record(FAILED, 0);
+            },
+            |window, (), ()| {
+                assert_eq!(failures(window, 1), 0);
+                window.record(FAILED, 1);
+                window.record(OK, 1);
+                assert_eq!(failures(window, 2), 1);
+                window.record(OK, 1);
+                assert_eq!(failures(window, 2), 0);
+            },
+        );
     }
 }

@@ -379,44 +379,53 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
 
     const START: Moment = Moment::from_nanos(1 << 40);
+    const BAD: Entry = Entry { failed: true, slow: true };
 
-    /// A record and a reader: the reader never sees a failure without its call, and a record that
-    /// overlaps a reset leaves nothing in the next generation.
-    #[test]
-    fn no_reader_sees_more_failures_than_calls() {
-        loom::model(|| {
-            let window = Arc::new(TimeWindow::new(Duration::from_secs(10), START, 0));
-            let writer = {
-                let window = Arc::clone(&window);
-                thread::spawn(move || {
-                    window.record(Entry { failed: true, slow: true }, 1, 0, START);
-                })
-            };
-            let bucket = window.bucket(START);
-            let slot = &window.stripes.at(0)[(bucket % BUCKETS) as usize];
-            let (slow, failures) = (slot.slow.read(0, bucket), slot.failures.read(0, bucket));
-            assert!(failures.max(slow) <= slot.calls.read(0, bucket));
-            writer.join().unwrap();
-        });
+    fn window() -> TimeWindow {
+        TimeWindow::new(Duration::from_secs(10), START, 0)
     }
 
+    /// A record and a reader: the reader never sees a failure without its call.
+    #[test]
+    fn no_reader_sees_more_failures_than_calls() {
+        race(
+            window,
+            |window| window.record(BAD, 1, 0, START),
+            |window| {
+                let bucket = window.bucket(START);
+                let slot = &window.stripes.at(0)[(bucket % BUCKETS) as usize];
+                let (slow, failures) = (slot.slow.read(0, bucket), slot.failures.read(0, bucket));
+                assert!(failures.max(slow) <= slot.calls.read(0, bucket));
+            },
+            |window, own, ()| assert_eq!(own, Some(window.counts(START))),
+        );
+    }
+
+    /// A record that overlaps a reset leaves nothing in the next generation.
     #[test]
     fn a_late_record_never_touches_the_next_generation() {
-        loom::model(|| {
-            let window = Arc::new(TimeWindow::new(Duration::from_secs(10), START, 0));
-            let writer = {
-                let window = Arc::clone(&window);
-                thread::spawn(move || {
-                    window.record(Entry { failed: true, slow: false }, 1, 0, START);
-                })
-            };
-            window.reset(1);
-            writer.join().unwrap();
-            assert_eq!(window.counts(START), Counts::default());
-        });
+        race(
+            window,
+            |window| window.record(BAD, 1, 0, START),
+            |window| window.reset(1),
+            |window, _, ()| assert_eq!(window.counts(START), Counts::default()),
+        );
+    }
+
+    /// Two records: each is counted, and one of the two sees both.
+    #[test]
+    fn records_that_overlap_are_each_counted_once() {
+        race(
+            window,
+            |window| window.record(BAD, 1, 0, START).unwrap(),
+            |window| window.record(BAD, 1, 0, START).unwrap(),
+            |window, one, other| {
+                assert_eq!(window.counts(START), Counts { total: 2, failures: 2, slow: 2 });
+                assert_eq!(one.failures.max(other.failures), 2);
+            },
+        );
     }
 }

@@ -4,20 +4,32 @@ use std::time::Duration;
 
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
+use seawall::canary::{ByRequest, Canary, CanaryConfig, Split, WatchLayer};
 use seawall::fallback::{self, Failed, FallbackConfig, FallbackLayer, Function, NoContext};
+use seawall::hedge::{HedgeConfig, HedgeLayer};
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig, KillSwitchLayer};
 use seawall::ready::ReadyInCallLayer;
+use seawall::request::{Ask, Safe};
+use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
+use seawall::verdict::Arm;
 #[cfg(feature = "cache")]
 use seawall::{
-    fallback::{ByKey, CachedConfig, CachedLayer},
+    breaker::CircuitBreakerHandle,
+    bulkhead::BulkheadHandle,
+    error::Error,
+    fallback::{ByKey, CachedConfig, CachedHandle, CachedLayer},
     key::Key,
+    stack,
+    timeout::TimeoutHandle,
 };
+use tower::Layer;
 use tower::layer::util::Stack;
-
+use tower::util::MapRequestLayer;
 #[cfg(feature = "cache")]
-use crate::inner::Req;
-use crate::inner::{Err, Res};
+use tower::{Layer, layer::util::Identity, util::MapErr};
+
+use crate::inner::{Acting, Err, Req, Res};
 
 /// A layer and what the probes must know of it.
 pub(crate) struct Subject<L> {
@@ -143,6 +155,31 @@ pub(crate) fn timed_breaker() -> Subject<CircuitBreakerLayer> {
     quiet(config.slow_calls(minute, 1.0))
 }
 
+type ArmOf = fn(&u32) -> Arm;
+
+/// Two versions of which the second has no calls: clones of one service.
+#[derive(Clone)]
+pub(crate) struct SplitLayer(Canary);
+
+impl<S: Clone> Layer<S> for SplitLayer {
+    type Service = Split<S, S>;
+
+    fn layer(&self, inner: S) -> Split<S, S> {
+        self.0.split(inner.clone(), inner)
+    }
+}
+
+pub(crate) fn canary_split() -> Subject<SplitLayer> {
+    let canary = Canary::new(CanaryConfig::new("probed")).unwrap();
+    Subject::new(SplitLayer(canary))
+}
+
+pub(crate) fn canary_watch() -> Subject<WatchLayer<ByRequest<ArmOf>>> {
+    let arm: ArmOf = |request| if request % 2 == 0 { Arm::Canary } else { Arm::Baseline };
+    let canary = Canary::new(CanaryConfig::new("probed")).unwrap();
+    Subject::new(canary.watch(ByRequest(arm)))
+}
+
 /// A plan without answers: the probes see what the layer itself does.
 type NoAnswer = fn(&Failed<'_, Res, Err>) -> Option<Res>;
 
@@ -162,10 +199,117 @@ pub(crate) fn cached() -> Subject<CachedLayer<ByKey<KeyOf>, Res>> {
     Subject::new(layer).while_pending(WhilePending::AnswersItself)
 }
 
+/// A layer over requests with room for marks, between two that put them in and take them out.
+type Marked<L, R> =
+    Stack<Stack<MapRequestLayer<fn(Ask<Req>) -> Req>, L>, MapRequestLayer<fn(Req) -> R>>;
+
+fn marked<L, R>(layer: L, into: fn(Req) -> R, apart: usize) -> Subject<Marked<L, R>> {
+    let out: fn(Ask<Req>) -> Req = Ask::into_inner;
+    let layer =
+        Stack::new(Stack::new(MapRequestLayer::new(out), layer), MapRequestLayer::new(into));
+    Subject {
+        // The functions that map are two words of the service.
+        depth: 2,
+        // The request for another attempt, and the timer.
+        apart: size_of::<Ask<Req>>() + size_of::<tokio::time::Sleep>() + apart,
+        ..Subject::new(layer)
+    }
+}
+
+/// Repeats nothing here: an unknown error of what may be done once.
+pub(crate) fn retry() -> Subject<Marked<RetryLayer, Ask<Req>>> {
+    let layer = RetryLayer::new(RetryConfig::new("probed")).unwrap();
+    let handle = layer.handle();
+    // The last result, while the next attempt is waited for.
+    let result = size_of::<Result<Res, Err>>();
+    marked(layer, Ask::once, result).gauge("retries", move || handle.snapshot().retries)
+}
+
+/// Its delay is never over here.
+pub(crate) fn hedge() -> Subject<Marked<HedgeLayer, Safe<Ask<Req>>>> {
+    let config = HedgeConfig::new("probed").after(Duration::from_secs(60 * 60));
+    let layer = HedgeLayer::new(config).unwrap();
+    let handle = layer.handle();
+    // The second call.
+    let mut subject = marked(layer, Safe::from_read, size_of::<Acting>())
+        .gauge("hedges", move || handle.snapshot().hedges);
+    subject.needs_timer = true;
+    subject
+}
+
+/// As an attempt's timeout is: with the deadline of each request.
+pub(crate) fn timeout_with_deadline()
+-> Subject<Marked<TimeoutLayer<seawall::request::InRequest>, Ask<Req>>> {
+    let config = TimeoutConfig::new("probed").limit(Duration::from_secs(60 * 60));
+    let layer = TimeoutLayer::new(config).unwrap().with_deadline();
+    let handle = layer.handle();
+    let mut subject =
+        marked(layer, Ask::once, 0).gauge("timeouts", move || handle.snapshot().timeouts);
+    subject.needs_timer = true;
+    subject
+}
+
 type Stacked =
     Stack<Stack<Stack<ReadyInCallLayer, TimeoutLayer>, BulkheadLayer>, CircuitBreakerLayer>;
 
 /// One over the other, in the preset's order.
 pub(crate) fn stacked() -> Subject<Stacked> {
     breaker().over(bulkhead().over(timeout().over(ready_in_call())))
+}
+
+/// The payment preset as it is built, but for limits that the probes' load would meet. It lifts its
+/// client's errors, which here can carry a refusal already: that is undone on top of it.
+#[cfg(feature = "cache")]
+#[derive(Clone)]
+pub(crate) struct Preset(PresetStack);
+
+#[cfg(feature = "cache")]
+type PresetStack = stack::Stack<
+    stack::Layers<
+        CachedLayer<ByKey<KeyOf>, Res>,
+        Identity,
+        Identity,
+        CircuitBreakerLayer,
+        BulkheadLayer,
+        TimeoutLayer,
+        ReadyInCallLayer,
+        Identity,
+    >,
+    stack::Handles<CachedHandle<Res>, (), (), CircuitBreakerHandle, BulkheadHandle, TimeoutHandle>,
+>;
+
+#[cfg(feature = "cache")]
+impl<S> Layer<S> for Preset
+where
+    PresetStack: Layer<S>,
+{
+    type Service = MapErr<<PresetStack as Layer<S>>::Service, fn(Error<Err>) -> Err>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MapErr::new(self.0.layer(inner), |error| match error {
+            Error::Rejected(rejected) => Error::Rejected(rejected),
+            Error::Inner(error) => error,
+        })
+    }
+}
+
+#[cfg(feature = "cache")]
+pub(crate) fn preset() -> Subject<Preset> {
+    let key: KeyOf = |request| Some(Key::of(request));
+    let stack = stack::payment("probed")
+        .cached(CachedConfig::new("probed", key))
+        .breaker(|breaker| breaker.min_calls(1_000_000).consecutive_failures(u16::MAX))
+        .bulkhead(|bulkhead| bulkhead.limit(10_000))
+        .timeout(Duration::from_secs(60 * 60))
+        .build()
+        .unwrap();
+    let (breaker, bulkhead) = (stack.handles().breaker.clone(), stack.handles().bulkhead.clone());
+    let mut subject = Subject::new(Preset(stack))
+        .gauge("in_time", move || breaker.snapshot().in_time)
+        .gauge("in_flight", move || bulkhead.snapshot().in_flight.into())
+        .while_pending(WhilePending::WaitsInCall)
+        .needs_timer();
+    // Five rooms, what lifts the errors, and what undoes that.
+    subject.depth = 7;
+    subject
 }

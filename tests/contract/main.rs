@@ -32,13 +32,20 @@ ask! {
         breaker
         timed_breaker
         bulkhead
+        canary_split
+        canary_watch
         kill_switch
         #[cfg(feature = "cache")]
         cached
         fallback
+        hedge
+        #[cfg(feature = "cache")]
+        preset
         ready_in_call
+        retry
         stacked
         timeout
+        timeout_with_deadline
     }
     probes: {
         passes_answers_and_errors_through

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use seawall::ConfigError;
 use seawall::event::{Event, Kind};
 use seawall::http::{BufferError, ByStatus};
+use seawall::retry::RetryConfig;
 use seawall::stack::{self, Boxed};
 use tower::ServiceExt;
 use tower_service::Service;
@@ -58,13 +59,15 @@ type Stack = Boxed<
     seawall::Error<BufferError<Error, hyper::Error>>,
 >;
 
-/// The preset as it comes, but for two lines: which errors of this client mean that nothing was sent,
-/// and who is told of the circuit's states.
+/// The preset as it comes, but for three things: which errors of this client mean that nothing was sent,
+/// one repetition of what may be repeated, and who is told of the circuit's states.
 fn stack(wire: Wire, watch: &Arc<Watch>) -> Result<Stack, ConfigError> {
     let told = Arc::clone(watch);
+    let by_status = ByStatus::new().connect_errors(|error: &Error| error.is_connect());
     let stack = stack::payment("payments")
         .http()
-        .classify(ByStatus::new().connect_errors(|error: &Error| error.is_connect()))
+        .classify(by_status)
+        .retry(RetryConfig::new("payments").attempts(2), by_status.for_retry())
         .observe(move |event: &Event| {
             if let Kind::Transition(step) = &event.kind {
                 told.circuit_came_to(step.to.as_str());

@@ -9,6 +9,7 @@ mod bare;
 mod failsafe;
 mod ninelives;
 mod recloser;
+mod seawall;
 mod stale_map;
 mod tower;
 mod tower_resilience;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<&'static dyn Contender> {
         &failsafe::Failsafe,
         &recloser::Recloser,
         &ninelives::NineLives,
+        &seawall::Seawall,
     ]
 }
 

@@ -28,7 +28,16 @@ pub(super) fn all(address: SocketAddr) -> Vec<Box<dyn Contestant>> {
                 .timeout(terms::ATTEMPT)
                 .service(bare()),
         ),
-        // The whole stack of seawall's around `bare()` goes here.
+        contestant(
+            "seawall",
+            address,
+            seawall::stack::payment("http")
+                .http()
+                .clock(seawall::clock::Clock::system())
+                .build()
+                .expect("valid")
+                .service(bare()),
+        ),
     ]
 }
 

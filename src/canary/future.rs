@@ -1,0 +1,148 @@
+//! The futures of this room, and what a call owes the comparison.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::check::Check;
+use super::engine::Ticket;
+use super::layer::Shared;
+use super::tell::{Routed, Tell};
+use crate::error::Carry;
+use crate::event::Call;
+use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
+use crate::local::Local;
+use crate::outcome::{Classify, Outcome, judge};
+
+/// The response future of a [`Split`](super::Split).
+///
+/// Dropping it is safe at any point: a dropped call says nothing of its version, unless it was slow
+/// already.
+pub type SplitFuture<F, G, Req, Res, C, K> = Guarded<Either<F, G>, Counted<Req, Res, C, K, Routed>>;
+
+/// The response future of a [`Watch`](super::Watch).
+pub type WatchFuture<F, Req, Res, T, C, K> = Guarded<F, Counted<Req, Res, C, K, T>>;
+
+pin_project! {
+    /// The call of either version.
+    #[derive(Debug)]
+    pub struct Either<F, G> {
+        #[pin]
+        of: Of<F, G>,
+    }
+}
+
+pin_project! {
+    #[project = OfProj]
+    #[derive(Debug)]
+    enum Of<F, G> {
+        Baseline { #[pin] future: F },
+        Canary { #[pin] future: G },
+    }
+}
+
+impl<F, G> Either<F, G> {
+    #[inline]
+    pub(super) fn baseline(future: F) -> Self {
+        Self { of: Of::Baseline { future } }
+    }
+
+    #[inline]
+    pub(super) fn canary(future: G) -> Self {
+        Self { of: Of::Canary { future } }
+    }
+}
+
+impl<F, G> Future for Either<F, G>
+where
+    F: Future,
+    G: Future<Output = F::Output>,
+{
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().of.project() {
+            OfProj::Baseline { future } => future.poll(cx),
+            OfProj::Canary { future } => future.poll(cx),
+        }
+    }
+}
+
+/// One call of one version; counted when it ends.
+pub struct Counted<Req, Res, C, K: Check<Req, Res>, T> {
+    local: Local<Shared<C, K, T>>,
+    /// `None`: it is of no version, as far as the comparison goes.
+    ticket: Option<Ticket>,
+    kept: Option<K::Kept>,
+    of: PhantomData<fn(&Req, &Res)>,
+}
+
+impl<Req, Res, C, K: Check<Req, Res>, T> fmt::Debug for Counted<Req, Res, C, K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
+    #[inline]
+    pub(super) fn new(
+        local: Local<Shared<C, K, T>>,
+        ticket: Option<Ticket>,
+        kept: Option<K::Kept>,
+    ) -> Self {
+        Self { local, ticket, kept, of: PhantomData }
+    }
+
+    #[inline]
+    fn end(&self, ticket: Ticket, outcome: Outcome) {
+        let trial = &self.local.trial;
+        if outcome == Outcome::Ignored {
+            trial.engine.withdraw(ticket);
+        } else {
+            let failed = outcome.is_failure();
+            trial.tell(trial.engine.end(ticket, failed, || trial.clock.now()));
+        }
+        if trial.sinks.wants_calls() {
+            trial.sinks.called(&Call::new(outcome, false, None));
+        }
+    }
+}
+
+impl<Req, Res, C, K: Check<Req, Res>, T> Settle for Counted<Req, Res, C, K, T> {
+    fn unfinished(self, how: Unfinished) {
+        if let Some(ticket) = self.ticket {
+            let panicked = how == Unfinished::Panicked;
+            self.end(ticket, if panicked { Outcome::Failure } else { Outcome::Ignored });
+        }
+    }
+}
+
+impl<Req, Res, E, C, K, T> SettleWith<Res, E> for Counted<Req, Res, C, K, T>
+where
+    C: Classify<Res, E>,
+    K: Check<Req, Res>,
+    T: Tell<Req, Res>,
+    E: Carry,
+{
+    #[inline]
+    fn finished(self, result: Result<&Res, &E>) {
+        let Some(mut ticket) = self.ticket else { return };
+        if ticket.is_late() {
+            let told = result.ok().and_then(|response| self.local.tell.by_response(response));
+            let Some(arm) = told else { return };
+            ticket = ticket.told(arm);
+        }
+        let outcome = judge(&*self.local.classify, result);
+        if let (Some(kept), Ok(response), true) = (&self.kept, result, outcome != Outcome::Ignored)
+        {
+            let check = &self.local.check;
+            self.local.trial.check(ticket.arm, || check.check(kept, response));
+        }
+        self.end(ticket, outcome);
+    }
+}

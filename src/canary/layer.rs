@@ -1,0 +1,273 @@
+//! Makes services that share one comparison.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+use tower_layer::Layer;
+
+use super::check::{Check, Data, Kept, NoCheck, Whole};
+use super::config::CanaryConfig;
+use super::engine::Engine;
+use super::handle::CanaryHandle;
+use super::service::{Split, Watch};
+use super::tell::Routed;
+use crate::clock::Clock;
+use crate::error::{ConfigError, Room};
+use crate::event::{Kind, Sinks};
+use crate::local::Local;
+use crate::outcome::ByResult;
+use crate::ratio::Ratio;
+use crate::rng;
+use crate::verdict::{Arm, Judgement};
+
+/// A comparison of two versions: one value is one comparison, shared by every service it makes and
+/// every clone of them.
+///
+/// `C` tells how calls ended ([`Classify`](crate::outcome::Classify)), `K` whether answers are right
+/// ([`Check`]).
+#[derive(Debug)]
+pub struct Canary<C = ByResult, K = NoCheck> {
+    shared: Arc<Shared<C, K>>,
+}
+
+/// What one canary owns: the comparison, who classifies and who checks for it, and who tells the arms
+/// apart where it doesn't route itself.
+#[derive(Debug)]
+pub(super) struct Shared<C, K, T = Routed> {
+    pub(super) trial: Arc<Trial>,
+    pub(super) classify: Arc<C>,
+    pub(super) check: Arc<K>,
+    pub(super) tell: T,
+}
+
+/// The comparison, and who hears of it.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) sinks: Sinks,
+    /// One more with each judgement; wakes those who wait for one.
+    pub(super) changed: watch::Sender<u64>,
+    /// The share of answers that is checked; zero without a check.
+    check_rate: AtomicU64,
+    set_rate: Ratio,
+    check_panics: AtomicU64,
+    unready: AtomicU64,
+    only_watch: bool,
+}
+
+impl Trial {
+    /// Tells of a judgement, if there was one.
+    #[inline]
+    pub(super) fn tell(&self, judgement: Option<Judgement>) {
+        if let Some(judgement) = judgement {
+            self.tell_of(judgement);
+        }
+    }
+
+    #[cold]
+    fn tell_of(&self, judgement: Judgement) {
+        let at = self.clock.now();
+        self.changed.send_modify(|n| *n += 1);
+        self.sinks.event(at, Kind::Judged(judgement));
+        if judgement.to.is_roll_back() && !self.only_watch {
+            self.sinks.event(at, Kind::Weighted(Ratio::ZERO));
+        }
+    }
+
+    /// Is the answer of this call to be checked?
+    #[inline]
+    pub(super) fn is_to_be_checked(&self) -> bool {
+        // Relaxed: set before the first call.
+        match self.check_rate.load(Ordering::Relaxed) {
+            0 => false,
+            1_000_000 => true,
+            rate => rng::below(rng::next(), 1_000_000) < rate,
+        }
+    }
+
+    /// Counts what a check finds.
+    pub(super) fn check(&self, arm: Arm, check: impl FnOnce() -> Data) {
+        match catch_unwind(AssertUnwindSafe(check)) {
+            Ok(Data::Ok) => self.engine.checked(arm, false),
+            Ok(Data::Bad) => self.engine.checked(arm, true),
+            Ok(Data::Skip) => {}
+            Err(_) => {
+                // Relaxed: a counter nothing hangs on.
+                let panics = self.check_panics.fetch_add(1, Ordering::Relaxed) + 1;
+                if panics.is_power_of_two() {
+                    self.sinks.event(self.clock.now(), Kind::CheckPanicked(panics));
+                }
+            }
+        }
+    }
+
+    /// A call that was the canary's went to the baseline, because the canary wasn't ready.
+    #[cold]
+    pub(super) fn count_unready(&self) {
+        // Relaxed: a counter nothing hangs on.
+        self.unready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Panics of checks, and calls that the canary wasn't ready for.
+    pub(super) fn counters(&self) -> (u64, u64) {
+        // Relaxed: counters nothing hangs on.
+        (self.check_panics.load(Ordering::Relaxed), self.unready.load(Ordering::Relaxed))
+    }
+}
+
+impl Canary {
+    /// A comparison with these settings: `Ok` is success, `Err` is failure, and answers are believed.
+    ///
+    /// The canary gets no calls until it is [given a share](CanaryHandle::set_weight).
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a setting is out of its range.
+    pub fn new(config: CanaryConfig) -> Result<Self, ConfigError> {
+        let rules = config.rules(false)?;
+        let trial = Trial {
+            engine: Engine::new(rules, config.latency, config.slow_threshold, config.only_watch),
+            set_rate: config.checked_rate()?,
+            check_rate: AtomicU64::new(0),
+            clock: config.clock,
+            sinks: config.observers.attach(Room::Canary, config.name),
+            changed: watch::Sender::new(0),
+            check_panics: AtomicU64::new(0),
+            unready: AtomicU64::new(0),
+            only_watch: config.only_watch,
+        };
+        let (classify, check) = (Arc::new(ByResult), Arc::new(NoCheck));
+        let shared = Shared { trial: Arc::new(trial), classify, check, tell: Routed };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl<C, K> Canary<C, K> {
+    /// The same comparison, with `classify` to tell how calls ended.
+    #[must_use]
+    pub fn classify<N>(self, classify: N) -> Canary<N, K> {
+        let Shared { trial, check, .. } = &*self.shared;
+        let (trial, check) = (Arc::clone(trial), Arc::clone(check));
+        let shared = Shared { trial, classify: Arc::new(classify), check, tell: Routed };
+        Canary { shared: Arc::new(shared) }
+    }
+
+    /// The same comparison, with `check` to tell whether an answer is right. Requests that are checked
+    /// are cloned; [`check_kept`](Self::check_kept) keeps less.
+    ///
+    /// ```
+    /// use seawall::canary::{Canary, CanaryConfig, Data};
+    ///
+    /// #[derive(Clone)]
+    /// struct Transfer { amount: i64 }
+    /// struct Receipt { before: i64, after: i64 }
+    ///
+    /// let canary = Canary::new(CanaryConfig::new("ledger"))?.check(
+    ///     |transfer: &Transfer, receipt: &Receipt| {
+    ///         if receipt.after == receipt.before - transfer.amount { Data::Ok } else { Data::Bad }
+    ///     },
+    /// );
+    /// # let _ = canary;
+    /// # Ok::<_, seawall::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn check<Req, Res, F>(self, check: F) -> Canary<C, Whole<F>>
+    where
+        F: Fn(&Req, &Res) -> Data,
+    {
+        self.check_by(Whole(check))
+    }
+
+    /// The same comparison, with `check` to tell whether an answer is right, by what `keep` keeps of the
+    /// request.
+    #[must_use]
+    pub fn check_kept<Req, Res, T, G, F>(self, keep: G, check: F) -> Canary<C, Kept<G, F>>
+    where
+        G: Fn(&Req) -> T,
+        F: Fn(&T, &Res) -> Data,
+    {
+        self.check_by(Kept(keep, check))
+    }
+
+    /// The same comparison, with a [`Check`] written by hand.
+    #[must_use]
+    pub fn check_by<N>(self, check: N) -> Canary<C, N> {
+        let Shared { trial, classify, .. } = &*self.shared;
+        // Relaxed: read by calls, of which there are none yet.
+        trial.check_rate.store(u64::from(trial.set_rate.ppm()), Ordering::Relaxed);
+        trial.engine.expect_checks();
+        let (trial, classify) = (Arc::clone(trial), Arc::clone(classify));
+        let shared = Shared { trial, classify, check: Arc::new(check), tell: Routed };
+        Canary { shared: Arc::new(shared) }
+    }
+
+    /// Reads the comparison, and sets the canary's share.
+    pub fn handle(&self) -> CanaryHandle {
+        CanaryHandle::new(Arc::clone(&self.shared.trial))
+    }
+
+    /// A service that shares its calls between the two versions.
+    pub fn split<B, N>(&self, baseline: B, canary: N) -> Split<B, N, C, K> {
+        Split::new(baseline, canary, Local::new(Arc::clone(&self.shared)))
+    }
+
+    /// A layer that doesn't route, but compares: `tell` says which version serves a call
+    /// ([`ByRequest`](super::ByRequest), [`ByResponse`](super::ByResponse)).
+    pub fn watch<T>(&self, tell: T) -> WatchLayer<T, C, K> {
+        self.shared.trial.engine.only_listen();
+        let Shared { trial, classify, check, .. } = &*self.shared;
+        let (trial, classify, check) = (Arc::clone(trial), Arc::clone(classify), Arc::clone(check));
+        WatchLayer { shared: Arc::new(Shared { trial, classify, check, tell }) }
+    }
+}
+
+impl<C, K> Clone for Canary<C, K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Compares two versions behind one service; made by [`Canary::watch`].
+pub struct WatchLayer<T, C = ByResult, K = NoCheck> {
+    shared: Arc<Shared<C, K, T>>,
+}
+
+impl<T, C, K> Clone for WatchLayer<T, C, K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T, C, K> fmt::Debug for WatchLayer<T, C, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchLayer").field("trial", &self.shared.trial).finish_non_exhaustive()
+    }
+}
+
+impl<S, T, C, K> Layer<S> for WatchLayer<T, C, K> {
+    type Service = Watch<S, T, C, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Watch::new(inner, Local::new(Arc::clone(&self.shared)))
+    }
+}
+
+/// Keeps of the request what the check will need, if this call's answer is checked.
+pub(super) fn keep<Req, Res, C, K, T>(shared: &Shared<C, K, T>, request: &Req) -> Option<K::Kept>
+where
+    K: Check<Req, Res>,
+{
+    if !shared.trial.is_to_be_checked() {
+        return None;
+    }
+    match catch_unwind(AssertUnwindSafe(|| shared.check.keep(request))) {
+        Ok(kept) => Some(kept),
+        Err(panic) => {
+            shared.trial.check(Arm::Baseline, move || std::panic::resume_unwind(panic));
+            None
+        }
+    }
+}

@@ -27,7 +27,7 @@ use tower::Layer;
 use tower::layer::util::Stack;
 use tower::util::MapRequestLayer;
 #[cfg(feature = "cache")]
-use tower::{Layer, layer::util::Identity, util::MapErr};
+use tower::{layer::util::Identity, util::MapErr};
 
 use crate::inner::{Acting, Err, Req, Res};
 

@@ -69,8 +69,11 @@ struct Phase {
 impl Scenario {
     fn world(&self, seed: u64) -> World {
         let rate = self.demand * WORKERS as f64 / SERVICE;
-        let clients =
-            if self.pair { vec![(0, rate / 2.0), (20 * SECOND, rate / 2.0)] } else { vec![(0, rate)] };
+        let clients = if self.pair {
+            vec![(0, rate / 2.0), (20 * SECOND, rate / 2.0)]
+        } else {
+            vec![(0, rate)]
+        };
         World {
             workers: WORKERS,
             service: SERVICE,
@@ -124,15 +127,18 @@ impl Scenario {
         for phase in self.phases() {
             let stretch = |trace: &Trace, from, to| Stretch::of(trace, from, to);
             let good = p99 * phase.slow;
-            let (here, there) =
-                (stretch(&trace, phase.measured, phase.to), stretch(best, phase.measured, phase.to));
+            let (here, there) = (
+                stretch(&trace, phase.measured, phase.to),
+                stretch(best, phase.measured, phase.to),
+            );
             goodput_ratio = goodput_ratio.min(here.answers as f64 / there.answers.max(1) as f64);
             p99_ratio = p99_ratio.max(here.p99 / good);
             let aim = there.answers as f64 * GOOD_FOR as f64 / (phase.to - phase.measured) as f64;
-            let settled = (phase.from..phase.to - GOOD_FOR).step_by(SECOND as usize / 4).find(|at| {
-                let next = stretch(&trace, *at, at + GOOD_FOR);
-                next.answers as f64 >= 0.95 * aim && next.p99 <= 2.0 * good
-            });
+            let settled =
+                (phase.from..phase.to - GOOD_FOR).step_by(SECOND as usize / 4).find(|at| {
+                    let next = stretch(&trace, *at, at + GOOD_FOR);
+                    next.answers as f64 >= 0.95 * aim && next.p99 <= 2.0 * good
+                });
             settle = match (settle, settled) {
                 (Some(so_far), Some(at)) => {
                     Some(so_far.max((at - phase.from) as f64 / SECOND as f64))

@@ -153,6 +153,7 @@ type Answer = Result<(), Error<()>>;
 
 /// The service under the bulkhead: answers when the simulation says so.
 #[derive(Clone, Default)]
+#[allow(clippy::type_complexity)] // the newest call's answer, when it comes
 struct Downstream(Rc<Cell<Option<Rc<Cell<Option<Answer>>>>>>);
 
 struct Reply(Rc<Cell<Option<Answer>>>);

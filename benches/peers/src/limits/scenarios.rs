@@ -40,7 +40,7 @@ pub(super) const SCENARIOS: [Scenario; 8] = [
 
 /// One line of the report.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(super) struct Row {
     pub(super) scenario: &'static str,
     pub(super) contender: &'static str,
     pub(super) seed: u64,

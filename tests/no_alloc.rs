@@ -273,6 +273,31 @@ async fn a_hedge_allocates_nothing_before_its_second_call() {
 }
 
 #[test]
+fn a_canary_allocates_nothing_through_ticks_and_a_roll_back() {
+    use seawall::canary::{Canary, CanaryConfig};
+    use seawall::clock::Clock;
+    use seawall::ratio::Ratio;
+
+    let (clock, hand) = Clock::manual();
+    let tick = Duration::from_millis(250);
+    let measured = CanaryConfig::new("payments").clock(clock).learn(Duration::ZERO).no_warm_up();
+    for config in [measured.clone(), measured.errors_only(tick)] {
+        let canary = Canary::new(config).unwrap();
+        let mut split = canary
+            .split(answers!(ready(Outcome::Ok(7))), answers!(ready(Outcome::Err(Failed.into()))));
+        canary.handle().set_weight(Ratio::percent(50).unwrap());
+        allocates_nothing(|| {
+            assert!(call_once(&mut split).is_ready());
+            hand.advance(tick);
+        });
+        assert!(canary.handle().snapshot().verdict.is_roll_back());
+        let mut split =
+            canary.split(answers!(pending::<Outcome>()), answers!(ready(Outcome::Ok(7))));
+        allocates_nothing(|| assert!(call_once(&mut split).is_pending()));
+    }
+}
+
+#[test]
 fn the_layers_together_allocate_nothing() {
     let bulkhead = BulkheadLayer::new(BulkheadConfig::new("payments")).unwrap();
     let timeout = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();

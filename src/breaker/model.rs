@@ -255,9 +255,10 @@ fn two_probes_decide_once() {
 fn a_cancelled_probes_seat_is_not_lost() {
     race(
         || half_open(&settings()),
-        |(engine, [probe])| engine.give_back(*probe),
+        |(engine, [probe])| engine.give_back(*probe, || at(1)),
         |(engine, _)| engine.admit(|| at(1)).0.is_ok(),
-        |(engine, _), (), passed| {
+        |(engine, _), decided, passed| {
+            assert_eq!(decided, None, "it was in time, and said nothing");
             let again = engine.admit(|| at(1)).0.is_ok();
             assert!(passed != again, "one seat");
             assert_eq!(engine.view(START).stale, 0);

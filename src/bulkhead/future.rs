@@ -4,14 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::engine::{Standing, Ticket};
-use super::layer::Shared;
+use super::layer::{Patience, Shared};
 use crate::clock::Moment;
 use crate::criticality::Criticality;
 use crate::error::{Carry, Reason, Rejected};
@@ -71,7 +70,7 @@ pub(super) struct Waiter {
     local: Local<Shared>,
     ticket: Option<Ticket>,
     rank: Option<Criticality>,
-    wait: Duration,
+    patience: Patience,
 }
 
 /// What became of a call that waited.
@@ -86,9 +85,9 @@ impl Waiter {
         local: Local<Shared>,
         ticket: Ticket,
         rank: Option<Criticality>,
-        wait: Duration,
+        patience: Patience,
     ) -> Self {
-        Self { local, ticket: Some(ticket), rank, wait }
+        Self { local, ticket: Some(ticket), rank, patience }
     }
 
     /// Has its turn come? Keeps the waker if not.
@@ -114,7 +113,7 @@ impl Waiter {
         match standing {
             Standing::Entered => Waited::Entered(Place::new(self.local.share(), class)),
             Standing::PushedOut => refuse(Reason::BulkheadFull),
-            Standing::Waits => refuse(Reason::WaitedTooLong),
+            Standing::Waits => refuse(self.patience.over()),
         }
     }
 }
@@ -189,7 +188,7 @@ where
                     let mut waited = waiter.ask(cx.waker());
                     if matches!(waited, Waited::Still) {
                         if timer.is_none() {
-                            timer.set(Some(sleep(waiter.wait)));
+                            timer.set(Some(sleep(waiter.patience.wait)));
                         }
                         if timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_pending()) {
                             return Poll::Pending;

@@ -20,6 +20,7 @@ use crate::criticality::Criticality;
 use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::Sinks;
 use crate::local::Local;
+use crate::request::InRequest;
 
 /// Bounds the calls in flight: one layer value is one limit, shared by every service it makes and
 /// every clone of them.
@@ -49,6 +50,30 @@ pub(super) struct Shared {
     pub(super) queued: bool,
     /// As last set; changed through the handle.
     pub(super) config: Mutex<BulkheadConfig>,
+}
+
+/// How long a call waits, and what ends its wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) wait: Duration,
+    /// Its own deadline, not `max_wait`.
+    pub(super) by_deadline: bool,
+}
+
+impl Patience {
+    /// Why a call is refused without having waited.
+    pub(super) fn at_once(self) -> Reason {
+        if self.by_deadline && self.wait.is_zero() {
+            Reason::DeadlinePassed
+        } else {
+            Reason::BulkheadFull
+        }
+    }
+
+    /// Why a call is refused that has waited so long.
+    pub(super) fn over(self) -> Reason {
+        if self.by_deadline { Reason::DeadlinePassed } else { Reason::WaitedTooLong }
+    }
 }
 
 impl Shared {
@@ -93,6 +118,18 @@ impl Shared {
         if let Some(limit) = learnt {
             self.engine.set_limit(limit, || now);
         }
+    }
+
+    /// How long a call that has this deadline may wait from now on.
+    pub(super) fn patience(&self, deadline: Option<Moment>) -> Patience {
+        let wait = self.max_wait();
+        let Some(deadline) = deadline else {
+            return Patience { wait, by_deadline: false };
+        };
+        // It must be answered by then, too.
+        let answer = self.adaptive.as_ref().and_then(|limit| limit.baseline()).unwrap_or_default();
+        let left = deadline.since(self.clock.now()).saturating_sub(answer);
+        Patience { wait: wait.min(left), by_deadline: left < wait }
     }
 
     /// How long a call may wait from now on.
@@ -167,6 +204,19 @@ impl BulkheadLayer<OneClass, Queued> {
     pub fn queued(config: BulkheadConfig) -> Result<Self, ConfigError> {
         let shared = Arc::new(Shared::new(config, true)?);
         Ok(Self { shared, rank: OneClass, queue: PhantomData })
+    }
+}
+
+impl<C> BulkheadLayer<C, Queued> {
+    /// The same limit and queue, for requests that carry a deadline
+    /// ([`Marked`](crate::request::Marked)).
+    ///
+    /// A call waits no longer than until its deadline, less the time that an answer takes, where an
+    /// [adaptive](BulkheadConfig::adaptive) limit knows it; if that is past it is refused at once. It
+    /// is only asked of a call that finds no place: a [`timeout`](crate::timeout) sees to the others.
+    #[must_use]
+    pub fn with_deadline(self) -> BulkheadLayer<C, Queued<InRequest>> {
+        BulkheadLayer { shared: self.shared, rank: self.rank, queue: PhantomData }
     }
 }
 

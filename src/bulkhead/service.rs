@@ -13,14 +13,16 @@ use crate::error::{Carry, Reason};
 use crate::guarded;
 use crate::local::Local;
 use crate::readied::Readied;
+use crate::request::{Deadlines, NoDeadline};
 
 /// A call that finds no place is refused at once: the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AtOnce;
 
-/// A call that finds no place waits for one.
+/// A call that finds no place waits for one; `D` says whether requests have deadlines
+/// ([`with_deadline`](super::BulkheadLayer::with_deadline)).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Queued;
+pub struct Queued<D = NoDeadline>(PhantomData<D>);
 
 /// A service with a bounded number of calls in flight.
 ///
@@ -99,11 +101,12 @@ where
     }
 }
 
-impl<S, C, Req> Service<Req> for Bulkhead<S, C, Queued>
+impl<S, C, D, Req> Service<Req> for Bulkhead<S, C, Queued<D>>
 where
     S: Service<Req> + Clone,
     S::Error: Carry,
     C: Rank<Req>,
+    D: Deadlines<Req> + Default,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -127,19 +130,23 @@ where
         if shared.engine.acquire(class) {
             return QueuedFuture::called(Place::new(shared.share(), class), inner, req);
         }
+        let patience = if D::LOOKS {
+            shared.patience(D::default().deadline(&req))
+        } else {
+            shared.patience(None)
+        };
         // Who won't wait needs no place in the line, no timer, no runtime.
-        let wait = shared.max_wait();
-        let joined = if wait.is_zero() {
+        let joined = if patience.wait.is_zero() {
             Joined::Refused
         } else {
             shared.engine.join(class, shared.clock.now())
         };
         match joined {
             Joined::Entered => QueuedFuture::called(Place::new(shared.share(), class), inner, req),
-            Joined::Refused => QueuedFuture::refused(shared.refuse(Reason::BulkheadFull, rank)),
+            Joined::Refused => QueuedFuture::refused(shared.refuse(patience.at_once(), rank)),
             Joined::Waits(ticket) => {
                 shared.waits();
-                let waiter = Waiter::new(shared.share(), ticket, rank, wait);
+                let waiter = Waiter::new(shared.share(), ticket, rank, patience);
                 let left = inner.clone();
                 QueuedFuture::waiting(waiter, std::mem::replace(inner, left), req)
             }

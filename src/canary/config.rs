@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::detector::{Rules, THRESHOLDS, Weights};
 use super::evidence::Margin;
+use super::interval::THRESHOLDS;
+use super::rules::{Rules, Weights};
 use super::starts::MOST_THRESHOLD;
 use crate::clock::{Clock, nanos};
 use crate::error::{ConfigError, check};

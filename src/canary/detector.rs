@@ -6,17 +6,16 @@
 use std::time::Duration;
 
 use super::config::CanaryConfig;
-use super::evidence::Margin;
 use super::guard::{Guard, GuardRules};
+use super::interval::{Interval, Share, THRESHOLDS};
 use super::mixture::add_logs;
 use super::promotion::Promotion;
+use super::rules::{Rules, Weights};
 use super::stream::{Stream as Comparison, StreamRules};
 use crate::clock::{Moment, nanos};
 use crate::error::ConfigError;
 use crate::verdict::{Arm, Arms, Cause, Evidence, Judgement, Nats, Stream, Tally, Totals, Verdict};
 
-/// The most latency thresholds there are: three quantiles of the baseline, and one of the user's.
-pub(crate) const THRESHOLDS: usize = 4;
 /// A canary is never suspected for fewer bad calls than this.
 const LEAST_BAD: u64 = 3;
 /// Over so many of its last seconds is the baseline asked whether it fails, too.
@@ -25,121 +24,6 @@ const RECENT: usize = 10;
 const LEAST_RECENT: u64 = 10;
 /// While it warms up, a canary is held to this limit alone.
 const WARM_UP_LIMIT: f64 = 0.9;
-
-/// How calls are shared between the arms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// All go to the baseline: it is learned.
-    Baseline,
-    /// Both get some.
-    Both,
-    /// All go to the canary: the absolute guard alone judges it.
-    Canary,
-}
-
-/// What both arms did since the last interval.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Interval {
-    /// Calls that ended, and those that failed.
-    pub errors: Arms,
-    /// Answers that were checked, and those found wrong.
-    pub bad_data: Arms,
-    /// Calls that passed or exceeded each latency threshold, and those that exceeded it.
-    pub slow: [Arms; THRESHOLDS],
-    /// How much longer one arm's slow calls take than the other's: the difference of their 99 %
-    /// quantiles.
-    pub lag: Duration,
-    /// How calls were shared.
-    pub share: Share,
-}
-
-impl Default for Interval {
-    fn default() -> Self {
-        Self {
-            errors: Arms::default(),
-            bad_data: Arms::default(),
-            slow: [Arms::default(); THRESHOLDS],
-            lag: Duration::ZERO,
-            share: Share::Both,
-        }
-    }
-}
-
-impl Interval {
-    /// Nothing but outcomes, both arms having some.
-    pub fn of_errors(errors: Arms) -> Self {
-        Self { errors, ..Self::default() }
-    }
-
-    /// With the calls shared so.
-    #[must_use]
-    pub const fn share(mut self, share: Share) -> Self {
-        self.share = share;
-        self
-    }
-
-    /// With this difference of the arms' 99 % quantiles of latency.
-    #[must_use]
-    pub const fn lag(mut self, lag: Duration) -> Self {
-        self.lag = lag;
-        self
-    }
-
-    /// With answers that were checked.
-    #[must_use]
-    pub const fn bad_data(mut self, bad_data: Arms) -> Self {
-        self.bad_data = bad_data;
-        self
-    }
-}
-
-/// Checked settings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// ln(1/alpha).
-    pub(crate) line: f64,
-    /// ln(1/beta).
-    pub(crate) promotion_line: f64,
-    pub(crate) tick: u64,
-    /// The blocks of errors and bad data are this long; `None`: as long as the arms' latencies differ.
-    pub(crate) block: Option<u64>,
-    pub(crate) learn: u64,
-    /// Until so long, or so many canary calls, after the first of them.
-    pub(crate) warm_up: Option<(u64, u64)>,
-    pub(crate) guard: Option<f64>,
-    pub(crate) margin: Margin,
-    pub(crate) tolerated: Option<Margin>,
-    pub(crate) dwell: u64,
-    pub(crate) no_data_after: u64,
-    /// What the stream weighs in the evidence; together 1.
-    pub(crate) weights: Weights,
-}
-
-/// What each kind of stream weighs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Weights {
-    pub(crate) errors: f64,
-    /// Each of so many.
-    pub(crate) slow: f64,
-    pub(crate) thresholds: usize,
-    pub(crate) bad_data: f64,
-}
-
-impl Weights {
-    /// Errors, slow and bad data weigh as 6 : 3 : 1, and what isn't looked at weighs nothing.
-    pub(crate) fn new(thresholds: usize, bad_data: bool) -> Self {
-        let slow = if thresholds > 0 { 3.0 } else { 0.0 };
-        let bad_data = if bad_data { 1.0 } else { 0.0 };
-        let sum = 6.0 + slow + bad_data;
-        Self {
-            errors: 6.0 / sum,
-            slow: slow / sum / thresholds.max(1) as f64,
-            thresholds,
-            bad_data: bad_data / sum,
-        }
-    }
-}
 
 /// Calls of the last seconds, second by second.
 #[derive(Clone, Copy, Debug, Default)]
@@ -476,27 +360,31 @@ impl Detector {
     /// What speaks against the canary, if it is enough; and the length of its blocks.
     fn accusation(&self, length: u64) -> Option<(Cause, u64)> {
         let line = self.rules.line;
-        if self.rules.guard.is_some() && self.guard.log() >= line && self.guard.bad() >= LEAST_BAD {
-            return Some((Cause::AbsoluteGuard, length));
+        if self.log() >= line {
+            let (stream, leader) = self.leader();
+            if leader.bad() >= LEAST_BAD {
+                let period = if stream == Stream::Slow { self.rules.tick } else { length };
+                return Some((Cause::Worse(stream), period));
+            }
         }
-        if self.log() < line {
-            return None;
-        }
+        let guarded = self.rules.guard.is_some();
+        (guarded && self.guard.log() >= line && self.guard.bad() >= LEAST_BAD)
+            .then_some((Cause::AbsoluteGuard, length))
+    }
+
+    /// The stream that says most that the canary is worse.
+    fn leader(&self) -> (Stream, &Comparison) {
         let weights = &self.rules.weights;
         let weighed =
             |weight: f64, kind, stream| (weight.ln() + Comparison::log(stream), kind, stream);
-        let (_, stream, leader) = self.slow[..weights.thresholds]
+        let (_, kind, stream) = self.slow[..weights.thresholds]
             .iter()
             .map(|slow| weighed(weights.slow, Stream::Slow, slow))
             .chain([weighed(weights.bad_data, Stream::BadData, &self.bad_data)])
             .fold(weighed(weights.errors, Stream::Errors, &self.errors), |leader, other| {
                 if other.0 > leader.0 { other } else { leader }
             });
-        if leader.bad() < LEAST_BAD {
-            return None;
-        }
-        let period = if stream == Stream::Slow { self.rules.tick } else { length };
-        Some((Cause::Worse(stream), period))
+        (kind, stream)
     }
 
     /// Suspect when the evidence crosses the line; to be rolled back if it is still across one block

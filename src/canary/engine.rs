@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::detector::{Detector, Interval, Rules, Share, THRESHOLDS};
+use super::detector::Detector;
 use super::histogram::{Counts, Histogram};
+use super::interval::{Interval, Share, THRESHOLDS};
+use super::rules::Rules;
 use super::starts::{MOST_THRESHOLD, Place, Settler, Starts};
 use super::tally::Tallies;
 use crate::clock::{Moment, nanos};

@@ -80,10 +80,12 @@ pub mod future;
 mod guard;
 mod handle;
 mod histogram;
+mod interval;
 mod layer;
 mod limit;
 mod mixture;
 mod promotion;
+mod rules;
 mod service;
 mod starts;
 #[cfg(all(test, not(seawall_loom)))]
@@ -94,8 +96,9 @@ mod tell;
 
 pub use check::{Check, Data, Kept, NoCheck, Whole};
 pub use config::CanaryConfig;
-pub use detector::{Detector, Interval, Share};
+pub use detector::Detector;
 pub use handle::{CanaryHandle, Snapshot};
+pub use interval::{Interval, Share};
 pub use layer::{Canary, WatchLayer};
 pub use limit::limit;
 pub use service::{Split, Watch};

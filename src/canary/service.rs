@@ -12,7 +12,6 @@ use crate::error::{Carry, Reason, Rejected, Room};
 use crate::guarded;
 use crate::local::Local;
 use crate::outcome::{ByResult, Classify};
-use crate::readied::Readied;
 use crate::verdict::Arm;
 
 /// A service made of two versions of one.
@@ -26,35 +25,52 @@ use crate::verdict::Arm;
 /// `poll_ready` failed is not polled again by this clone: calls that draw it go to the baseline and count
 /// as failures of the canary. Once the canary has all calls, Ready when *it* is.
 pub struct Split<B, N, C = ByResult, K = NoCheck> {
-    baseline: Readied<B>,
-    canary: Readied<N>,
-    /// The canary's `poll_ready` gave an error.
-    failed: bool,
+    baseline: B,
+    canary: N,
     local: Local<Shared<C, K>>,
+    ready: Ready,
+}
+
+/// Which version said that it is ready; cleared by a call and by a clone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    baseline: bool,
+    canary: bool,
+    /// The canary's `poll_ready` gave an error: it must not be polled again.
+    failed: bool,
 }
 
 impl<B, N, C, K> Split<B, N, C, K> {
     pub(super) fn new(baseline: B, canary: N, local: Local<Shared<C, K>>) -> Self {
-        let (baseline, canary) = (Readied::new(baseline), Readied::new(canary));
-        Self { baseline, canary, failed: false, local }
+        Self { baseline, canary, local, ready: Ready::default() }
     }
 
     /// The known version.
     pub fn baseline(&self) -> &B {
-        self.baseline.get_ref()
+        &self.baseline
     }
 
     /// The version on trial.
     pub fn canary(&self) -> &N {
-        self.canary.get_ref()
+        &self.canary
+    }
+
+    /// A call drew the canary, which isn't ready.
+    #[cold]
+    fn unready(&self) {
+        let trial = &self.local.trial;
+        trial.count_unready();
+        if self.ready.failed {
+            let ticket = trial.engine.start(Some(Arm::Canary), || trial.clock.now());
+            trial.tell(trial.engine.end(ticket, true, || trial.clock.now()));
+        }
     }
 }
 
 impl<B: Clone, N: Clone, C, K> Clone for Split<B, N, C, K> {
     fn clone(&self) -> Self {
-        let (baseline, canary) = (self.baseline.clone(), self.canary.clone());
-        // A clone of a service that failed may be another connection.
-        Self { baseline, canary, failed: false, local: self.local.fork() }
+        // A clone of a canary that failed may be another connection: it is polled again.
+        Self::new(self.baseline.clone(), self.canary.clone(), self.local.fork())
     }
 }
 
@@ -83,18 +99,24 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), B::Error>> {
         // Always: the baseline takes over whenever the canary can't.
-        let baseline = self.baseline.poll_ready(cx, || false);
+        let baseline = self.baseline.poll_ready(cx);
+        self.ready.baseline = matches!(baseline, Poll::Ready(Ok(())));
+        self.ready.canary = false;
         let engine = &self.local.trial.engine;
-        if engine.is_drained() || self.failed {
+        if engine.is_drained() || self.ready.failed {
             return baseline;
         }
-        match self.canary.poll_ready(cx, || false) {
-            Poll::Ready(Ok(())) if engine.is_full() => Poll::Ready(Ok(())),
-            Poll::Pending if engine.is_full() => Poll::Pending,
+        match self.canary.poll_ready(cx) {
+            Poll::Ready(Ok(())) => self.ready.canary = true,
             Poll::Ready(Err(_)) => {
-                self.failed = true;
-                baseline
+                self.ready.failed = true;
+                return baseline;
             }
+            Poll::Pending => {}
+        }
+        match (engine.is_full(), self.ready.canary) {
+            (true, true) => Poll::Ready(Ok(())),
+            (true, false) => Poll::Pending,
             _ => baseline,
         }
     }
@@ -102,32 +124,26 @@ where
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
         let trial = &self.local.trial;
+        let ready = Ready { failed: self.ready.failed, ..Ready::default() };
+        let was = std::mem::replace(&mut self.ready, ready);
         let arm = trial.engine.draw();
-        let (baseline, canary) = (self.baseline.take(), self.canary.take());
-        let served = match (arm, canary) {
-            (Arm::Canary, Some(canary)) => Ok(canary),
-            _ => Err(baseline),
-        };
-        let counts = arm == Arm::Baseline || served.is_ok();
-        if !counts {
-            trial.count_unready();
-            if self.failed {
-                let ticket = trial.engine.start(Some(Arm::Canary), || trial.clock.now());
-                trial.tell(trial.engine.end(ticket, true, || trial.clock.now()));
-            }
+        let canary = arm == Arm::Canary && was.canary;
+        if !canary && !was.baseline {
+            let rejected = Rejected::new(Room::Canary, Reason::NotReady, trial.sinks.name());
+            return guarded::refuse(trial.sinks.refused(rejected));
         }
-        let debt = || {
-            let ticket = counts.then(|| trial.engine.start(Some(arm), || trial.clock.now()));
-            let kept = if counts { keep(&self.local, &req) } else { None };
-            Counted::new(self.local.share(), ticket, kept)
+        let (ticket, kept) = if canary || arm == Arm::Baseline {
+            let ticket = trial.engine.start(Some(arm), || trial.clock.now());
+            (Some(ticket), keep(&self.local, &req))
+        } else {
+            self.unready();
+            (None, None)
         };
-        match served {
-            Ok(canary) => guarded::call(debt(), || Either::canary(canary.call(req))),
-            Err(Some(baseline)) => guarded::call(debt(), || Either::baseline(baseline.call(req))),
-            Err(None) => {
-                let rejected = Rejected::new(Room::Canary, Reason::NotReady, trial.sinks.name());
-                guarded::refuse(trial.sinks.refused(rejected))
-            }
+        let debt = Counted::new(self.local.share(), ticket, kept);
+        if canary {
+            guarded::call(debt, || Either::canary(self.canary.call(req)))
+        } else {
+            guarded::call(debt, || Either::baseline(self.baseline.call(req)))
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::stripe::Striped;
 use crate::sync::{AtomicU64, Ordering};
 use crate::verdict::{Arm, Arms, Tally};
 
-use super::detector::THRESHOLDS;
+use super::interval::THRESHOLDS;
 
 /// No threshold is higher.
 pub(crate) const MOST_THRESHOLD: Duration = Duration::from_secs(10);

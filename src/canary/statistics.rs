@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::config::CanaryConfig;
-use super::detector::{Detector, Interval, Share};
+use super::detector::Detector;
 use super::evidence::{against_alike, alternatives};
+use super::interval::{Interval, Share};
 use super::mixture::Mixture;
 use crate::clock::Moment;
 use crate::rng::mix;

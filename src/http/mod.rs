@@ -62,7 +62,7 @@
 //!
 //! # Retries
 //! [`retry`](crate::retry) repeats `http::Request`s by their method and their `Idempotency-Key`: see
-//! the implementation of [`Marked`](crate::request::Marked) for [`http::Request`](::http::Request), and
+//! the implementation of [`Marked`](crate::request::Marked) for [`http::Request`], and
 //! [`ByStatus::for_retry`]. Deadline and attempt cross to other processes with [`SendMarksLayer`].
 //!
 //! Let no client under a seawall have a timeout or retries of its own that differ from it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
+use seawall::canary::{ByRequest, Canary, CanaryConfig, Split, WatchLayer};
 use seawall::fallback::{self, Failed, FallbackConfig, FallbackLayer, Function, NoContext};
 use seawall::hedge::{HedgeConfig, HedgeLayer};
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig, KillSwitchLayer};
@@ -11,6 +12,7 @@ use seawall::ready::ReadyInCallLayer;
 use seawall::request::{Ask, Safe};
 use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
+use seawall::verdict::Arm;
 #[cfg(feature = "cache")]
 use seawall::{
     breaker::CircuitBreakerHandle,
@@ -21,10 +23,11 @@ use seawall::{
     stack,
     timeout::TimeoutHandle,
 };
+use tower::Layer;
 use tower::layer::util::Stack;
 use tower::util::MapRequestLayer;
 #[cfg(feature = "cache")]
-use tower::{Layer, layer::util::Identity, util::MapErr};
+use tower::{layer::util::Identity, util::MapErr};
 
 use crate::inner::{Acting, Err, Req, Res};
 
@@ -39,6 +42,8 @@ pub(crate) struct Subject<L> {
     pub(crate) apart: usize,
     /// Of how many layers it is made.
     pub(crate) depth: usize,
+    /// How many services it is put around.
+    pub(crate) inners: usize,
 }
 
 /// What a layer does while its inner's `poll_ready` is Pending.
@@ -64,6 +69,7 @@ impl<L> Subject<L> {
             needs_timer: false,
             apart: 0,
             depth: 1,
+            inners: 1,
         }
     }
 
@@ -101,6 +107,7 @@ impl<L> Subject<L> {
             needs_timer: self.needs_timer || inner.needs_timer,
             apart: self.apart + inner.apart,
             depth: self.depth + inner.depth,
+            inners: inner.inners,
         }
     }
 
@@ -150,6 +157,31 @@ pub(crate) fn timed_breaker() -> Subject<CircuitBreakerLayer> {
     let minute = Duration::from_secs(60);
     let config = CircuitBreakerConfig::new("probed").time_window(minute).min_calls(1_000_000);
     quiet(config.slow_calls(minute, 1.0))
+}
+
+type ArmOf = fn(&u32) -> Arm;
+
+/// Two versions of which the second has no calls: clones of one service.
+#[derive(Clone)]
+pub(crate) struct SplitLayer(Canary);
+
+impl<S: Clone> Layer<S> for SplitLayer {
+    type Service = Split<S, S>;
+
+    fn layer(&self, inner: S) -> Split<S, S> {
+        self.0.split(inner.clone(), inner)
+    }
+}
+
+pub(crate) fn canary_split() -> Subject<SplitLayer> {
+    let canary = Canary::new(CanaryConfig::new("probed")).unwrap();
+    Subject { inners: 2, ..Subject::new(SplitLayer(canary)) }
+}
+
+pub(crate) fn canary_watch() -> Subject<WatchLayer<ByRequest<ArmOf>>> {
+    let arm: ArmOf = |request| if request % 2 == 0 { Arm::Canary } else { Arm::Baseline };
+    let canary = Canary::new(CanaryConfig::new("probed")).unwrap();
+    Subject::new(canary.watch(ByRequest(arm)))
 }
 
 /// A plan without answers: the probes see what the layer itself does.

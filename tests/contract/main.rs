@@ -32,6 +32,8 @@ ask! {
         breaker
         timed_breaker
         bulkhead
+        canary_split
+        canary_watch
         kill_switch
         #[cfg(feature = "cache")]
         cached

@@ -373,7 +373,7 @@ where
 }
 
 pub(crate) fn is_small<L: Probed>(subject: Subject<L>) {
-    let service = size_of::<L::Made>() - size_of::<Strict>();
+    let service = size_of::<L::Made>() - subject.inners * size_of::<Strict>();
     assert!(service <= 16 * subject.depth, "service: {service} bytes");
     let future = size_of::<L::Call>() - size_of::<Acting>();
     let own = future.saturating_sub(subject.apart);

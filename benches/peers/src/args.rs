@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const FLAGS: [&str; 2] = ["instructions", "quick"];
-const VALUES: [&str; 6] = ["baseline", "calls", "case", "clients", "contender", "json"];
+const VALUES: [&str; 7] = ["baseline", "calls", "case", "clients", "contender", "html", "json"];
 
 /// The options that were given.
 #[derive(Debug, Default)]

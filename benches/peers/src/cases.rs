@@ -22,6 +22,8 @@ pub enum Work {
     Retry,
     /// A split between two arms, each call recorded for the verdict.
     Canary,
+    /// As `Canary`, and latency measured: slow calls are evidence, and blocks as long as needed.
+    CanaryMeasured,
     /// A service level objective: each call recorded.
     Slo,
     /// Answers kept per key, served marked as stale while the breaker inside is open.
@@ -196,6 +198,14 @@ pub static CASES: &[Case] = &[
         work: Work::Canary,
         // The share and the record, per thread.
         floor: Floor { private: 3, ..Floor::NOTHING },
+        ..PLAIN
+    },
+    Case {
+        name: "canary_split_measured",
+        about: "95 : 5 split, outcome and latency recorded, slow calls seen while they run",
+        work: Work::CanaryMeasured,
+        // The share, the start, the outcome, the latency and the end, per thread; and how long it took.
+        floor: Floor { clocks: 2, private: 6, ..Floor::NOTHING },
         ..PLAIN
     },
     Case {

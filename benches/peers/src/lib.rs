@@ -3,7 +3,7 @@
 //! Every contender runs the same [`cases`] through one trait, [`Contender`]: it wraps the same
 //! [`backend`] in the layers that a case names, and gets the same loop around it. So what is
 //! compared is the layers and nothing else. [`cost`] measures time and allocations,
-//! [`instructions`] what a processor executes, [`http`] a whole client over loopback.
+//! [`instructions`] what a processor executes, [`http`] a whole client over loopback, [`limits`] whether a limit finds itself.
 //!
 //! To read: [`cases`] says what each row means and what its floor is made of; each file in
 //! [`contenders`] says which work that peer does and does not do.
@@ -19,6 +19,7 @@ pub mod drive;
 pub mod floor;
 pub mod http;
 pub mod instructions;
+pub mod limits;
 pub mod machine;
 pub mod runtimes;
 pub mod stopwatch;

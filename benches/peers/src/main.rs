@@ -1,8 +1,8 @@
-//! The command line: `cost`, `instructions`, `http`.
+//! The command line: `cost`, `instructions`, `http`, `limits`.
 
 use std::process::ExitCode;
 
-use seawall_peers::{allocs, args::Args, cost, http, instructions};
+use seawall_peers::{allocs, args::Args, cost, http, instructions, limits};
 
 #[global_allocator]
 static COUNTING: allocs::Counting = allocs::Counting;
@@ -10,7 +10,8 @@ static COUNTING: allocs::Counting = allocs::Counting;
 const HELP: &str = "\
 usage: seawall-peers cost [--quick] [--instructions] [--case NAME] [--contender NAME] [--json FILE]
        seawall-peers instructions [--case NAME] [--contender NAME] [--json FILE] [--baseline FILE]
-       seawall-peers http [--quick] [--clients N] [--json FILE]";
+       seawall-peers http [--quick] [--clients N] [--json FILE]
+       seawall-peers limits [--quick] [--case NAME] [--contender NAME] [--json FILE] [--html FILE]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         // What `instructions` runs under valgrind.
         "spin" => instructions::spin(&args),
         "http" => http::command(&args),
+        "limits" => limits::command(&args),
         _ => Err(HELP.into()),
     });
     match result {

@@ -166,8 +166,12 @@ impl Reports {
     }
 
     /// What must not be in a run that ends well.
+    ///
+    /// Beside seawall, bare needn't recover: on a machine that is busy it may not come back at all, and that
+    /// is what it is there to show.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        let must_recover = |mode| mode == Mode::Seawall || self.seawall.is_none();
         for (mode, report) in self.each() {
             for (what, count) in &report.wrongs {
                 problems.push(format!("{mode} gave wrong answers: {count} x {what}"));
@@ -176,7 +180,8 @@ impl Reports {
                 problems.push(format!("{mode} charged {} keys twice", report.double_charges));
             }
             for PhaseFigures { name, figures, phase } in &report.phases {
-                if phase.fault != Fault::Healthy && figures.recover_ms.is_none() {
+                let unseen = phase.fault != Fault::Healthy && figures.recover_ms.is_none();
+                if unseen && must_recover(mode) {
                     problems.push(format!("{mode} was not seen to recover from the {name}"));
                 }
             }

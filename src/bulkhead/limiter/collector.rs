@@ -10,8 +10,6 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// How long a window lasts, at the least.
 const SPAN: Duration = Duration::from_millis(100);
-/// How many calls the first window needs: it says what fast is.
-const FIRST: u32 = 20;
 
 /// What a stripe has gathered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +18,10 @@ struct Sums {
     answered: u32,
     given_up: u32,
     in_flight: u32,
+    /// Calls that ended, whether they count or not: this is about how many do in a second.
+    ended: u32,
+    /// When the first of them ended, in ns; 0 if there is none.
+    first: u64,
 }
 
 impl Sums {
@@ -28,6 +30,10 @@ impl Sums {
         self.answered = self.answered.saturating_add(other.answered);
         self.given_up = self.given_up.saturating_add(other.given_up);
         self.in_flight = self.in_flight.max(other.in_flight);
+        self.ended = self.ended.saturating_add(other.ended);
+        if self.first == 0 || (other.first != 0 && other.first < self.first) {
+            self.first = other.first;
+        }
     }
 
     fn calls(self) -> u32 {
@@ -46,6 +52,8 @@ pub(crate) struct Collector {
     ends: AtomicU64,
     /// Calls that began before don't count, in ns.
     from: AtomicU64,
+    /// Nor do calls that end before, in ns.
+    until: AtomicU64,
     limit: Mutex<Learning>,
 }
 
@@ -56,14 +64,15 @@ struct Learning {
 }
 
 impl Learning {
-    /// How many calls the window needs: about one for each that can be in flight, since the first to
-    /// come back are the short ones.
+    /// How many calls the window needs. Those that say what fast is need more, or it is chance that
+    /// says it; and the first to come back are the short ones.
     fn needs(&self) -> u32 {
-        if self.first {
-            return FIRST;
-        }
         let limit = self.limit.limit();
-        if self.limit.is_measuring() { limit.clamp(4, 64) } else { limit.clamp(4, 20) }
+        match (self.first, self.limit.is_measuring()) {
+            (true, _) => limit.saturating_mul(2).clamp(20, 100),
+            (_, true) => limit.saturating_mul(2).clamp(8, 50),
+            _ => limit.clamp(4, 20),
+        }
     }
 }
 
@@ -73,6 +82,7 @@ impl Collector {
             stripes: Striped::new(|| Mutex::new(Sums::default())),
             ends: AtomicU64::new(0),
             from: AtomicU64::new(0),
+            until: AtomicU64::new(0),
             limit: Mutex::new(Learning { limit, first: true }),
         }
     }
@@ -88,18 +98,22 @@ impl Collector {
     ) -> Option<u32> {
         // Relaxed, here and below: which window a call that ends just now falls into is nobody's
         // concern.
-        if since.as_nanos() < self.from.load(Ordering::Relaxed) {
+        if now.as_nanos() < self.until.load(Ordering::Relaxed) {
             return None;
         }
         let taken = nanos(now.since(since));
         if answered && taken == 0 {
             return None;
         }
-        let one = if answered {
-            Sums { nanos: taken, answered: 1, given_up: 0, in_flight }
-        } else {
-            Sums { nanos: 0, answered: 0, given_up: 1, in_flight }
-        };
+        let mut one = Sums { ended: 1, first: now.as_nanos(), ..Sums::default() };
+        if since.as_nanos() >= self.from.load(Ordering::Relaxed) {
+            one.in_flight = in_flight;
+            if answered {
+                (one.nanos, one.answered) = (taken, 1);
+            } else {
+                one.given_up = 1;
+            }
+        }
         self.stripes.mine().1.lock().add(one);
         let ends = self.ends.load(Ordering::Relaxed);
         if now.as_nanos() < ends && ends - now.as_nanos() <= nanos(SPAN) {
@@ -125,9 +139,21 @@ impl Collector {
         learning.first = false;
         let latency = Duration::from_nanos(sums.nanos / u64::from(sums.answered.max(1)));
         let window = Window::new(latency, sums.in_flight).calls(sums.answered, sums.given_up);
+        // From the first to the last there is one gap less than there are calls; and of those that
+        // ended, this is the part that is answers which count.
+        let gaps = f64::from(sums.ended - 1).max(1.0);
+        let span =
+            now.since(Moment::from_nanos(sums.first)).mul_f64(f64::from(sums.answered) / gaps);
+        let window = window.over(span);
         let limit = learning.limit.learn(&window);
-        let from = if learning.limit.is_measuring() { now } else { Moment::from_nanos(0) };
-        self.from.store(from.as_nanos(), Ordering::Relaxed);
+        if learning.limit.is_measuring() {
+            // Calls that began under the higher limit don't count; nor do those that end until the
+            // rest of them are gone too, lest the short ones alone be counted.
+            self.from.store(now.as_nanos(), Ordering::Relaxed);
+            self.until.store(now.plus(latency * 2).as_nanos(), Ordering::Relaxed);
+        } else {
+            self.from.store(0, Ordering::Relaxed);
+        }
         Some(limit)
     }
 
@@ -140,6 +166,7 @@ impl Collector {
         let mut learning = self.limit.lock();
         self.clear();
         self.from.store(0, Ordering::Relaxed);
+        self.until.store(0, Ordering::Relaxed);
         learning.limit.set(limit);
         learning.limit.limit()
     }

@@ -8,11 +8,17 @@ use crate::error::{ConfigError, check};
 
 /// Windows after which the latency without a queue is measured anew.
 const MEASURE_EVERY: u32 = 100;
-/// Windows in a row, more than twice as slow as the baseline, after which it is measured at once.
-const SLOW_WINDOWS: u32 = 2;
-/// When the limit is halved and answers take at least this share of the time they took, then it was
-/// no queue of ours that they waited in. (Were it all queue, it would be half.)
-const NO_QUEUE: f64 = 0.6;
+/// Windows after which it is measured for the first time: what the first window said was a guess.
+const MEASURE_FIRST: u32 = 15;
+/// Windows in a row, far from the baseline, after which it is measured at once.
+const STRANGE_WINDOWS: u32 = 2;
+/// When half as many calls are in flight and there are still more than this share of the answers a
+/// second, then calls were waiting in a queue. (Were it all queue, there would be as many; without one,
+/// half.)
+const QUEUED_RATE: f64 = 0.75;
+/// Below this share nobody else was in the queue either. (Of two clients that share one, the one that
+/// halves its part still gets two thirds of its answers.)
+const ALONE_RATE: f64 = 0.58;
 
 /// A limit that a [`Limiter`] moves.
 ///
@@ -24,10 +30,11 @@ const NO_QUEUE: f64 = 0.6;
 ///   number.
 ///
 /// The baseline, how long an answer takes without a queue, is *measured*: every hundred windows, or when
-/// answers take more than twice as long as it says, the limit is halved for one window of calls that all
-/// began after that. If they are about as slow, that is how slow the service is now, and the baseline
-/// follows, up or down. If they are faster, there was a queue, and it was ours. A latency that rose
-/// tenfold and never comes back is thus told from a limit that is ten times too high.
+/// answers take more than twice as long as it says, or less than two thirds, the limit is halved for one
+/// window of calls that all began after that. If only half as many answers come a second, nothing was
+/// queued up: that is how slow the service is now, and the baseline follows. If as many come as before,
+/// there was a queue. A service that became ten times slower is thus told from a limit that is ten times
+/// too high.
 #[derive(Debug)]
 pub struct AdaptiveLimit {
     limiter: Box<dyn Limiter>,
@@ -35,16 +42,20 @@ pub struct AdaptiveLimit {
     bounds: (u32, u32),
     /// Windows since the last measurement.
     since: u32,
-    /// Windows in a row that were slow.
-    slow: u32,
+    /// Windows in a row that were far from the baseline, and the limit before them.
+    strange: u32,
+    familiar: f64,
+    /// Answers a second, lately.
+    rate: Option<f64>,
     measuring: Option<Measuring>,
 }
 
 /// The limit is halved, to see.
 #[derive(Clone, Copy, Debug)]
 struct Measuring {
-    /// The latency before.
+    /// The latency before, and the answers a second.
     before: Duration,
+    rate: Option<f64>,
     /// Because answers were slow, not because it was time.
     alarmed: bool,
 }
@@ -65,13 +76,26 @@ impl AdaptiveLimit {
         check("limit", initial, "within `limits`", |limit| bounds.contains(limit))?;
         limiter.check()?;
         let (limiter, bounds) = (Box::new(limiter), bounds.into_inner());
-        let limit = f64::from(initial);
-        Ok(Self { limiter, limit, bounds, since: 0, slow: 0, measuring: None })
+        let (limit, since) = (f64::from(initial), MEASURE_EVERY - MEASURE_FIRST);
+        Ok(Self {
+            limiter,
+            limit,
+            bounds,
+            since,
+            strange: 0,
+            familiar: limit,
+            rate: None,
+            measuring: None,
+        })
     }
 
     /// The limit as it is.
     pub fn limit(&self) -> u32 {
-        let limit = if self.measuring.is_some() { self.limit / 2.0 } else { self.limit };
+        let limit = match self.measuring {
+            None => self.limit,
+            Some(Measuring { alarmed: false, .. }) => self.limit / 2.0,
+            Some(_) => self.familiar / 2.0,
+        };
         (limit as u32).clamp(self.bounds.0, self.bounds.1)
     }
 
@@ -89,7 +113,7 @@ impl AdaptiveLimit {
     /// Sets the limit, as an operator may; it goes on from there, within its bounds.
     pub fn set(&mut self, limit: u32) {
         self.limit = f64::from(limit.clamp(self.bounds.0, self.bounds.1));
-        (self.slow, self.measuring) = (0, None);
+        (self.strange, self.measuring) = (0, None);
     }
 
     /// Learns from a window, and gives the limit from here on.
@@ -110,40 +134,73 @@ impl AdaptiveLimit {
         f64::from(window.in_flight) * 2.0 < self.limit && !window.is_overload()
     }
 
-    /// With so few calls in flight nobody waits for us: this is about how fast the service is.
+    /// Far from the limit. That is no proof that nothing queues up, if the limit is far too high; but what
+    /// is faster than the baseline is news.
     fn idle(&mut self, window: &Window) {
-        (self.slow, self.since) = (0, 0);
-        if let Some(baseline) = self.limiter.baseline() {
-            let towards = (baseline * 7 + window.latency) / 8;
-            self.limiter.rebase(towards);
+        self.strange = 0;
+        match self.limiter.baseline() {
+            None => self.limiter.rebase(window.latency),
+            Some(baseline) if window.latency < baseline => {
+                self.limiter.rebase((baseline * 7 + window.latency) / 8);
+            }
+            Some(_) => {}
         }
     }
 
     fn update(&mut self, window: &Window) {
-        let next = self.limiter.update(self.limit, window);
+        let before = self.limit;
+        let next = self.limiter.update(before, window);
         if next.is_finite() {
             self.limit = next.clamp(self.bounds.0.into(), self.bounds.1.into());
         }
+        self.rate = match (self.rate, window.rate()) {
+            (Some(lately), Some(rate)) => Some((lately + rate) / 2.0),
+            (_, rate) => rate,
+        };
         let Some(baseline) = self.limiter.baseline() else {
             return;
         };
-        self.slow = if window.latency > baseline * 2 { self.slow + 1 } else { 0 };
+        if window.latency > baseline * 2 || window.latency * 3 < baseline * 2 {
+            if self.strange == 0 {
+                // Of a limit that isn't reached, half would tell nothing.
+                self.familiar = before.min(window.in_flight.into());
+            }
+            self.strange += 1;
+        } else {
+            self.strange = 0;
+        }
         self.since += 1;
-        let alarmed = self.slow >= SLOW_WINDOWS;
+        let alarmed = self.strange >= STRANGE_WINDOWS;
         if alarmed || self.since >= MEASURE_EVERY {
-            (self.slow, self.since) = (0, 0);
-            self.measuring = Some(Measuring { before: window.latency, alarmed });
+            (self.strange, self.since) = (0, 0);
+            let (before, rate) = (window.latency, self.rate);
+            self.measuring = Some(Measuring { before, rate, alarmed });
         }
     }
 
     fn measured(&mut self, measuring: Measuring, window: &Window) {
         let baseline = self.limiter.baseline().unwrap_or(window.latency);
-        let ratio = window.latency.as_secs_f64() / measuring.before.as_secs_f64();
-        if ratio >= NO_QUEUE || window.latency <= baseline {
-            self.limiter.rebase(window.latency);
-        } else if measuring.alarmed {
-            // It was our queue: go on from where it is shorter.
-            self.limit = (self.limit / 2.0).max(self.bounds.0.into());
+        let ratio = match (measuring.rate, window.rate()) {
+            (Some(before), Some(rate)) => rate / before,
+            // As many answers a second come of half as many calls if each takes half the time.
+            _ => measuring.before.as_secs_f64() / window.latency.as_secs_f64() / 2.0,
+        };
+        let queued = ratio > QUEUED_RATE;
+        let alone = ratio < ALONE_RATE;
+        if measuring.alarmed {
+            if alone || window.latency <= baseline {
+                self.limiter.rebase(window.latency);
+            }
+            // It was our queue: go on from where it is shorter. Or the service changed, and what the
+            // limit was before still holds. Between the two, it takes another look.
+            let limit = if queued { self.familiar / 2.0 } else { self.familiar };
+            self.limit = limit.max(self.bounds.0.into());
+        } else if window.latency <= baseline {
+            // As good a guess as the last one.
+            self.limiter.rebase((baseline + window.latency) / 2);
+        } else if alone {
+            // Up by small steps: if others share the service, it may be their queue.
+            self.limiter.rebase(window.latency.min(baseline * 21 / 20));
         }
     }
 }

@@ -15,18 +15,22 @@ use crate::error::{ConfigError, check};
 #[derive(Clone, Copy, Debug)]
 pub struct Gradient {
     tolerance: f64,
+    /// Seconds without a queue, as measured.
+    baseline: Option<f64>,
     /// Long-term seconds.
-    long: Option<f64>,
+    long: f64,
 }
 
 /// How much of each step is taken.
 const SMOOTHING: f64 = 0.2;
 /// How much of a window goes into the long-term latency.
 const MEMORY: f64 = 2.0 / 601.0;
+/// How far the long-term latency may rise above what was measured without a queue.
+const DRIFT: f64 = 1.1;
 
 impl Default for Gradient {
     fn default() -> Self {
-        Self { tolerance: 1.5, long: None }
+        Self { tolerance: 1.25, baseline: None, long: 0.0 }
     }
 }
 
@@ -50,24 +54,30 @@ impl Limiter for Gradient {
             return limit * (1.0 - SMOOTHING / 2.0);
         }
         let short = window.latency.as_secs_f64();
-        let mut long = self.long.unwrap_or(short);
-        long += (short - long) * MEMORY;
-        if long > 2.0 * short {
+        let Some(baseline) = self.baseline else {
+            (self.baseline, self.long) = (Some(short), short);
+            return limit;
+        };
+        self.long += (short - self.long) * MEMORY;
+        if self.long > 2.0 * short {
             // The service became faster: what was long ago is no guide.
-            long *= 0.95;
+            self.long *= 0.95;
         }
-        self.long = Some(long);
-        let gradient = (self.tolerance * long / short).clamp(0.5, 1.0);
+        // A queue that stays must not become what is normal.
+        self.long = self.long.min(baseline * DRIFT);
+        self.baseline = Some(baseline.min(self.long));
+        let gradient = (self.tolerance * self.long / short).clamp(0.5, 1.0);
         let aim = limit * gradient + limit.sqrt().max(4.0);
         limit + (aim - limit) * SMOOTHING
     }
 
     fn baseline(&self) -> Option<Duration> {
-        self.long.map(Duration::from_secs_f64)
+        self.baseline.map(Duration::from_secs_f64)
     }
 
     fn rebase(&mut self, latency: Duration) {
-        self.long = Some(latency.as_secs_f64());
+        let latency = latency.as_secs_f64();
+        (self.baseline, self.long) = (Some(latency), latency);
     }
 
     fn check(&self) -> Result<(), ConfigError> {

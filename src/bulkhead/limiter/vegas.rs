@@ -15,6 +15,8 @@ use super::window::{Limiter, Window};
 pub struct Vegas {
     /// Seconds without a queue.
     baseline: Option<f64>,
+    /// Seconds, lately: a single window is luck as often as it is news.
+    lately: f64,
 }
 
 impl Vegas {
@@ -32,17 +34,18 @@ impl Limiter for Vegas {
         }
         let latency = window.latency.as_secs_f64();
         let Some(baseline) = self.baseline else {
-            self.baseline = Some(latency);
+            (self.baseline, self.lately) = (Some(latency), latency);
             return limit;
         };
-        if latency < baseline {
-            // A short average is luck as often as it is news: go some of the way.
-            self.baseline = Some(baseline + (latency - baseline) / 4.0);
-        }
+        self.lately += (latency - self.lately) / 8.0;
+        let baseline = baseline.min(self.lately);
+        self.baseline = Some(baseline);
         let queue = (limit * (1.0 - baseline / latency)).ceil();
-        let (short, few, many) = (unit, 3.0 * unit, 6.0 * unit);
+        // The estimate is no better than the baseline: of a high limit, some share is allowed for that.
+        let (short, few, many) =
+            (unit, (3.0 * unit).max(limit / 5.0), (6.0 * unit).max(limit / 3.0));
         if queue <= short {
-            limit + many
+            limit + 6.0 * unit
         } else if queue < few {
             limit + unit
         } else if queue > many {
@@ -57,6 +60,7 @@ impl Limiter for Vegas {
     }
 
     fn rebase(&mut self, latency: Duration) {
-        self.baseline = Some(latency.as_secs_f64());
+        let latency = latency.as_secs_f64();
+        (self.baseline, self.lately) = (Some(latency), self.lately.max(latency));
     }
 }

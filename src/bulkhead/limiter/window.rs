@@ -20,12 +20,14 @@ pub struct Window {
     pub answered: u32,
     /// How many were given up: sent, and timed out.
     pub given_up: u32,
+    /// How long the window was; zero if that isn't known.
+    pub span: Duration,
 }
 
 impl Window {
     /// One answer after `latency`, with so many in flight.
     pub const fn new(latency: Duration, in_flight: u32) -> Self {
-        Self { latency, in_flight, answered: 1, given_up: 0 }
+        Self { latency, in_flight, answered: 1, given_up: 0, span: Duration::ZERO }
     }
 
     /// With so many answers, and so many calls given up.
@@ -33,6 +35,19 @@ impl Window {
     pub const fn calls(mut self, answered: u32, given_up: u32) -> Self {
         (self.answered, self.given_up) = (answered, given_up);
         self
+    }
+
+    /// Of a window that was so long.
+    #[must_use]
+    pub const fn over(mut self, span: Duration) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// Answers a second, if that is known.
+    pub(super) fn rate(&self) -> Option<f64> {
+        let span = self.span.as_secs_f64();
+        (span > 0.0 && self.answered > 0).then(|| f64::from(self.answered) / span)
     }
 
     /// Were more than a tenth of the calls given up?

@@ -1,4 +1,4 @@
-//! This library: breaker, bulkhead, timeout, kept answers, objective and kill switch.
+//! This library: breaker, bulkhead, timeout, kept answers, canary split, objective and kill switch.
 //!
 //! All on the system's clock. A single room is put around the backend as its documentation says; kept
 //! answers and the whole stack are the preset's, which shares readings of the clock among its layers.
@@ -6,11 +6,13 @@
 
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
+use seawall::canary::{Canary, CanaryConfig, Split};
 use seawall::clock::Clock;
 use seawall::fallback::CachedConfig;
 use seawall::http::KeyRules;
 use seawall::key::Key;
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig};
+use seawall::ratio::Ratio;
 use seawall::slo::{Objective, Slo, SloLayer};
 use seawall::stack::{self, LiftLayer};
 use seawall::stale::{MarkStale, Staleness};
@@ -59,6 +61,11 @@ impl Contender for Seawall {
                 let config = TimeoutConfig::new("cost").limit(terms::ATTEMPT).clock(CLOCK);
                 Built::same(case, TimeoutLayer::new(config).expect("valid").layer(backend))
             }
+            Work::Canary => {
+                let config = CanaryConfig::new("cost").errors_only(terms::ATTEMPT);
+                Built::same(case, split(config, backend))
+            }
+            Work::CanaryMeasured => Built::same(case, split(CanaryConfig::new("cost"), backend)),
             Work::Slo => Built::same(case, slo().layer(backend)),
             Work::StaleAnswer => {
                 let stack = stack::payment("cost")
@@ -114,6 +121,13 @@ fn time_window() -> CircuitBreakerConfig {
 
 fn bulkhead() -> BulkheadConfig {
     BulkheadConfig::new("cost").limit(terms::LIMIT).clock(CLOCK)
+}
+
+/// Two versions that are the same one, the canary with a twentieth of the calls.
+fn split<S: Clone>(config: CanaryConfig, backend: S) -> Split<S, S> {
+    let canary = Canary::new(config.clock(CLOCK)).expect("valid");
+    assert!(canary.handle().set_weight(Ratio::from_ppm(50_000).expect("a share")));
+    canary.split(backend.clone(), backend)
 }
 
 fn slo() -> SloLayer {

@@ -16,6 +16,8 @@
 //! every call that reads the gate (Acquire) after it. To ask is Release, to find oneself asked is Acquire:
 //! what the asker counted is seen.
 
+use std::mem;
+
 use crate::event::Circuit;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -118,8 +120,8 @@ impl AtomicGate {
     }
 }
 
-/// The right to make one transition.
-#[must_use = "a claim that isn't published shuts the gate for ever"]
+/// The right to make one transition; given up when it is dropped.
+#[must_use = "who claims the gate publishes the next"]
 #[derive(Debug)]
 pub(crate) struct Claim<'a> {
     gate: &'a AtomicGate,
@@ -136,6 +138,7 @@ impl Claim<'_> {
         // Release: pairs with the Acquire of `load` and `claim`. A swap, so that it stays in one line
         // with those who ask.
         self.gate.0.swap(to.0, Ordering::Release);
+        mem::forget(self);
     }
 
     /// Ends the transition, unless somebody asked to look again: then the claim still stands.
@@ -143,7 +146,10 @@ impl Claim<'_> {
         let busy = self.from.0 | Gate::BUSY;
         // Release: as in `publish`.
         match self.gate.0.compare_exchange(busy, to.0, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                mem::forget(self);
+                Ok(())
+            }
             Err(_) => {
                 // Acquire: pairs with the Release of `ask`.
                 self.gate.0.swap(busy, Ordering::Acquire);
@@ -153,9 +159,25 @@ impl Claim<'_> {
     }
 }
 
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // Release: as in `publish`. Nobody does this, unless he panics: the gate is as it was.
+        self.gate.0.swap(self.from.0, Ordering::Release);
+    }
+}
+
 #[cfg(all(test, not(seawall_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claim_that_is_dropped_leaves_the_gate_as_it_was() {
+        let gate = AtomicGate::new(Gate::new(Circuit::Closed, 3));
+        let judged = gate.load();
+        drop(gate.claim(judged).unwrap());
+        assert_eq!(gate.load(), judged);
+        assert!(gate.claim(judged).is_some());
+    }
 
     #[test]
     fn who_is_asked_looks_again_before_he_publishes() {

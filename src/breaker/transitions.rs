@@ -32,21 +32,17 @@ impl Engine {
         let mut gate = judged;
         // Within a generation, the verdict is on what the gate is now too.
         while gate.generation() == judged.generation() {
-            if gate.is_busy() {
+            if !matches!(gate.state(), Circuit::Closed | Circuit::Ramping) {
+                return None; // held there by an operator
+            } else if gate.is_busy() {
                 if self.gate.ask(gate) {
                     return None;
                 }
-            } else {
-                match (gate.state(), self.gate.claim(gate)) {
-                    (Circuit::Closed, Some(claim)) => {
-                        return Some(self.open(claim, why, counts, 0, now));
-                    }
-                    (Circuit::Ramping, Some(claim)) => {
-                        return Some(self.step_back(claim, why, counts, now));
-                    }
-                    (Circuit::Closed | Circuit::Ramping, None) => {}
-                    _ => return None,
-                }
+            } else if let Some(claim) = self.gate.claim(gate) {
+                return Some(match gate.state() {
+                    Circuit::Ramping => self.step_back(claim, why, counts, now),
+                    _ => self.open(claim, why, counts, 0, now),
+                });
             }
             gate = self.gate.load();
         }

@@ -41,6 +41,9 @@ fn forced_closed_lets_all_pass_and_counts_them_and_no_rule_fires() {
     rig.wait(SEC);
     rig.handle.tick();
     assert_eq!((rig.state(), rig.counts().total), (Circuit::ForcedClosed, 10));
+    // And the next order is carried out.
+    rig.handle.reset();
+    assert_eq!(rig.state(), Circuit::Closed);
 }
 
 #[test]

@@ -36,17 +36,14 @@ impl Engine {
                 if self.gate.ask(gate) {
                     return None;
                 }
-            } else {
-                match (gate.state(), self.gate.claim(gate)) {
-                    (Circuit::Closed, Some(claim)) => {
-                        return Some(self.open(claim, why, counts, 0, now));
-                    }
-                    (Circuit::Ramping, Some(claim)) => {
-                        return Some(self.step_back(claim, why, counts, now));
-                    }
-                    (Circuit::Closed | Circuit::Ramping, None) => {}
-                    _ => return None,
-                }
+            } else if !matches!(gate.state(), Circuit::Closed | Circuit::Ramping) {
+                // Before the claim: one that isn't published shuts the gate for ever.
+                return None;
+            } else if let Some(claim) = self.gate.claim(gate) {
+                return Some(match gate.state() {
+                    Circuit::Ramping => self.step_back(claim, why, counts, now),
+                    _ => self.open(claim, why, counts, 0, now),
+                });
             }
             gate = self.gate.load();
         }

@@ -47,7 +47,9 @@ const ACCOUNT: &[(&str, &[&str])] = &[
     ("V19", &["settings_that_others_bend_are_errors"]),
     (
         "V20",
-        &["tests/breaker/config.rs::shares_that_are_none_are_errors_that_name_the_field_and_the_range"],
+        &[
+            "tests/breaker/config.rs::shares_that_are_none_are_errors_that_name_the_field_and_the_range",
+        ],
     ),
     ("V21", &["tests/breaker/rules.rs::shares_are_compared_as_integers_at_every_size"]),
     ("V22", &["tests/breaker/rules.rs::shares_are_compared_as_integers_at_every_size"]),
@@ -104,9 +106,15 @@ const ACCOUNT: &[(&str, &[&str])] = &[
             "tests/retry.rs::a_full_bulkhead_inside_ends_the_retrying",
         ],
     ),
-    ("V67", &["places_come_back", "not yet: the adaptive limits have no tests of their own so far"]),
+    (
+        "V67",
+        &["places_come_back", "not yet: the adaptive limits have no tests of their own so far"],
+    ),
     ("V69", &["not yet: the adaptive limits have no tests of their own so far"]),
-    ("V71", &["tests/breaker/outcomes.rs::refusals_of_our_own_layers_that_were_not_sent_say_nothing"]),
+    (
+        "V71",
+        &["tests/breaker/outcomes.rs::refusals_of_our_own_layers_that_were_not_sent_say_nothing"],
+    ),
     ("V72", &["places_come_back"]),
     (
         "V74",
@@ -117,10 +125,7 @@ const ACCOUNT: &[(&str, &[&str])] = &[
         ],
     ),
     ("V75", &["tests/timeout.rs::a_call_that_its_caller_drops_has_not_timed_out"]),
-    (
-        "V76",
-        &["tests/retry.rs::without_a_backoff_a_call_is_made_again_at_once_and_needs_no_timer"],
-    ),
+    ("V76", &["tests/retry.rs::without_a_backoff_a_call_is_made_again_at_once_and_needs_no_timer"]),
     ("V77", &["tests/retry.rs::an_open_breaker_inside_ends_the_retrying"]),
     ("V80", &["src/budget/bucket.rs::deposits_are_withdrawn_once_and_none_is_lost"]),
 ];
@@ -128,8 +133,24 @@ const ACCOUNT: &[(&str, &[&str])] = &[
 #[test]
 fn every_vector_is_accounted_for() {
     let numbers = [
-        1..=5, 7..=8, 10..=10, 12..=12, 14..=14, 16..=25, 27..=28, 31..=33, 37..=40, 42..=48,
-        50..=52, 54..=54, 57..=65, 67..=67, 69..=69, 71..=72, 74..=77, 80..=80,
+        1..=5,
+        7..=8,
+        10..=10,
+        12..=12,
+        14..=14,
+        16..=25,
+        27..=28,
+        31..=33,
+        37..=40,
+        42..=48,
+        50..=52,
+        54..=54,
+        57..=65,
+        67..=67,
+        69..=69,
+        71..=72,
+        74..=77,
+        80..=80,
     ];
     let numbers: Vec<String> = numbers.into_iter().flatten().map(|n| format!("V{n}")).collect();
     let accounted: Vec<&str> = ACCOUNT.iter().map(|(number, _)| *number).collect();
@@ -160,7 +181,8 @@ fn refused_for(config: CircuitBreakerConfig) -> Option<&'static str> {
 // V1, V2: one peer trips on a success that completes the window, another never. Seawall does.
 #[test]
 fn the_window_decides_and_not_the_last_call() {
-    let mut rig = rig(|c| c.time_window(20 * SEC).min_calls(5).failure_ratio(0.5).cool_down(5 * SEC));
+    let mut rig =
+        rig(|c| c.time_window(20 * SEC).min_calls(5).failure_ratio(0.5).cool_down(5 * SEC));
     rig.calls("FFFS");
     assert_eq!(rig.state(), Circuit::Closed, "four calls of five");
     rig.calls("S");
@@ -247,12 +269,9 @@ fn runs_and_shares_of_failures() {
 // V14
 #[test]
 fn half_of_eight_trips_and_less_or_fewer_do_not() {
-    for (min, script, opens) in [
-        (8, "SFSFSFSF", true),
-        (8, "SFSFSFSS", false),
-        (4, "FFFF", true),
-        (5, "FFFF", false),
-    ] {
+    for (min, script, opens) in
+        [(8, "SFSFSFSF", true), (8, "SFSFSFSS", false), (4, "FFFF", true), (5, "FFFF", false)]
+    {
         let mut rig = rig(|c| c.time_window(10 * SEC).min_calls(min).failure_ratio(0.5));
         rig.calls(script);
         assert_eq!(rig.state() == Circuit::Open, opens, "{script}");
@@ -359,9 +378,8 @@ fn every_window_goes_by_the_same_clock() {
         assert_eq!(rig.counts().total, 0);
     }
     // And hung calls, waits, leases and ramps go by it too.
-    let mut rig = rig(|c| {
-        c.time_window(10 * SEC).min_calls(2).slow_calls(SEC, 0.5).probes(2).ramp([0.5])
-    });
+    let mut rig =
+        rig(|c| c.time_window(10 * SEC).min_calls(2).slow_calls(SEC, 0.5).probes(2).ramp([0.5]));
     let _hanging = rig.start_all(2);
     for state in [Circuit::Open, Circuit::HalfOpen, Circuit::Open] {
         rig.wait(rig::HOUR);
@@ -593,9 +611,7 @@ fn an_order_before_there_are_services_holds_for_all_of_them() {
 
 type Bulkhead = mock::Spawn<seawall::bulkhead::Bulkhead<mock::Mock<u32, u32>>>;
 
-fn bulkhead(
-    limit: usize,
-) -> (Bulkhead, mock::Handle<u32, u32>, seawall::bulkhead::BulkheadHandle) {
+fn bulkhead(limit: usize) -> (Bulkhead, mock::Handle<u32, u32>, seawall::bulkhead::BulkheadHandle) {
     let layer = BulkheadLayer::new(BulkheadConfig::new("payments").limit(limit)).unwrap();
     let (service, mut inner) = mock::spawn_layer(layer.clone());
     inner.allow(1_000);

@@ -32,12 +32,13 @@ impl Engine {
         let mut gate = judged;
         // Within a generation, the verdict is on what the gate is now too.
         while gate.generation() == judged.generation() {
-            if !matches!(gate.state(), Circuit::Closed | Circuit::Ramping) {
-                return None; // held there by an operator
-            } else if gate.is_busy() {
+            if gate.is_busy() {
                 if self.gate.ask(gate) {
                     return None;
                 }
+            } else if !matches!(gate.state(), Circuit::Closed | Circuit::Ramping) {
+                // Before the claim: one that isn't published shuts the gate for ever.
+                return None;
             } else if let Some(claim) = self.gate.claim(gate) {
                 return Some(match gate.state() {
                     Circuit::Ramping => self.step_back(claim, why, counts, now),

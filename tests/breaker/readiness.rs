@@ -84,6 +84,7 @@ fn an_error_of_the_inners_readiness_is_passed_on_in_every_state() {
     inner.send_error("gone");
     assert_ready_err!(service.poll_ready());
     handle.force_close();
+    inner.send_error("gone for good");
     assert_ready_err!(service.poll_ready());
 }
 
@@ -177,8 +178,12 @@ impl Service<u32> for Strict {
 #[tokio::test]
 async fn the_instance_that_was_readied_is_the_one_called_in_every_state() {
     let (clock, hand) = Clock::manual();
-    let config =
-        CircuitBreakerConfig::new("payments").count_window(2).probes(1).ramp([0.5]).clock(clock);
+    let config = CircuitBreakerConfig::new("payments")
+        .count_window(2)
+        .probes(1)
+        .ramp([0.5])
+        .ramp_step(10 * SEC)
+        .clock(clock);
     let layer = CircuitBreakerLayer::new(config).unwrap();
     let mut service = layer.layer(Strict::default());
     for answer in [500, 500, 7, 7, 7, 7] {
@@ -189,7 +194,10 @@ async fn the_instance_that_was_readied_is_the_one_called_in_every_state() {
 }
 
 /// Neither `Send` nor `Unpin`.
-struct NotSend(std::rc::Rc<()>, std::marker::PhantomPinned);
+struct NotSend {
+    _counted: std::rc::Rc<()>,
+    _pinned: std::marker::PhantomPinned,
+}
 
 impl Future for NotSend {
     type Output = Result<(), BoxError>;
@@ -203,8 +211,9 @@ fn an_inner_that_is_neither_send_nor_unpin_is_served() {
     let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
     let counted = std::rc::Rc::new(());
     let count = std::rc::Rc::clone(&counted);
-    let service = layer.layer(tower::service_fn(move |()| {
-        NotSend(std::rc::Rc::clone(&count), std::marker::PhantomPinned)
+    let service = layer.layer(tower::service_fn(move |()| NotSend {
+        _counted: std::rc::Rc::clone(&count),
+        _pinned: std::marker::PhantomPinned,
     }));
     futures::executor::block_on(service.oneshot(())).unwrap();
     assert_eq!(std::rc::Rc::strong_count(&counted), 1);

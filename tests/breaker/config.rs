@@ -303,7 +303,10 @@ fn opens_and_comes_back(rig: &mut Rig) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None, // a failing case is shown in full
+        ..ProptestConfig::with_cases(2_000)
+    })]
 
     #[test]
     fn any_configuration_is_a_typed_error_or_a_breaker_that_opens_and_comes_back(

@@ -181,7 +181,7 @@ fn a_shadow_refuses_nothing_and_says_what_it_would_have_done() {
 }
 
 #[test]
-fn a_shadow_is_ready_whenever_its_inner_is() {
+fn a_shadow_refuses_nothing_even_if_it_is_forced_open() {
     let mut rig = rig(|c| c.count_window(4).shadow(true));
     rig.handle.force_open();
     rig.ok();

@@ -78,6 +78,21 @@ fn open_a_dead_inner_does_not_hold_up_a_refusal() {
 }
 
 #[test]
+fn a_shadow_waits_for_an_inner_that_is_not_ready_in_every_state() {
+    // It will not refuse, so it needs the inner.
+    let (mut service, mut inner, handle, hand) = breaker();
+    handle.reconfigure(|c| c.shadow(true)).unwrap();
+    open(&mut service, &mut inner);
+    assert_pending!(service.poll_ready());
+    hand.advance(SEC);
+    assert_pending!(service.poll_ready());
+    handle.force_open();
+    assert_pending!(service.poll_ready());
+    handle.reconfigure(|c| c.shadow(false)).unwrap();
+    assert_ready_ok!(service.poll_ready());
+}
+
+#[test]
 fn an_error_of_the_inners_readiness_is_passed_on_in_every_state() {
     let (mut service, mut inner, handle, _) = breaker();
     open(&mut service, &mut inner);

@@ -188,7 +188,7 @@ impl Engine {
     fn admit_probe(&self, gate: Gate, now: Moment) -> Admission {
         let generation = gate.generation();
         if let Some(transition) = self.expire(gate, now) {
-            // Mostly it is open again; under rules that were eased meanwhile it may have closed.
+            // It is open again, unless it has moved on since.
             let (admission, _) = self.admit_settled(self.gate.load(), now);
             return (admission, Some(transition));
         }

@@ -19,6 +19,9 @@ use crate::window::Entry;
 /// The most probes a round can have.
 pub(crate) const MAX: usize = if cfg!(seawall_loom) { 2 } else { 32 };
 
+/// What a probe is whose lease ran out.
+pub(crate) const EXPIRED: Entry = Entry { failed: true, slow: true };
+
 /// What a seat's word says besides its round (the top 16 bits).
 const FREE: u64 = 0;
 const DECIDED: u64 = (1 << 48) - 1;
@@ -131,7 +134,7 @@ impl Probes {
         let now = self.since_began(now);
         self.leases(generation)
             .filter(|seat| now >= seat.end())
-            .find_map(|seat| self.decide(seat, generation, Entry { failed: true, slow: true }))
+            .find_map(|seat| self.decide(seat, generation, EXPIRED))
     }
 
     /// Has the lease of `seat` run out?

@@ -236,7 +236,7 @@ impl CountWindow {
         self.record_in(word, entry)
     }
 
-    /// [`record`](Self::record), `n` times over; more than the ring holds are no different from that.
+    /// [`record`](Self::record), `n` times over, or as often as fills the ring.
     #[inline]
     pub(crate) fn record_all(&self, entry: Entry, n: u64, generation: u32) -> Option<Counts> {
         for _ in 1..n.min(self.layout.n) {

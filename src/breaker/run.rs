@@ -142,3 +142,40 @@ mod tests {
         assert_eq!(run.record(FAILED, 7), Lengths { failed: u16::MAX, slow: 0 });
     }
 }
+
+#[cfg(all(test, seawall_loom))]
+mod model {
+    use super::*;
+    use crate::sync::race;
+
+    const FAILED: Entry = Entry { failed: true, slow: false };
+
+    /// Outcomes that overlap are each counted, a call that is found to hang between them or not.
+    #[test]
+    fn runs_lose_no_outcome() {
+        race(
+            || Run::new(0),
+            |run| run.record(FAILED, 0),
+            |run| (run.end_hung(true, 0), run.hang(1, 0)),
+            |run, _, _| {
+                let Lengths { failed, slow } = run.lengths();
+                assert_eq!(failed, 2);
+                assert!(slow <= 1, "the quick failure may have ended the run of slow calls");
+            },
+        );
+    }
+
+    /// An outcome of the old generation races a reset: it lands before it, or not at all.
+    #[test]
+    fn a_late_outcome_never_touches_the_next_generation() {
+        race(
+            || Run::new(0),
+            |run| run.record(FAILED, 0),
+            |run| run.reset(1),
+            |run, _, ()| {
+                assert_eq!(run.lengths(), Lengths::default());
+                assert_eq!(run.record(FAILED, 1).failed, 1);
+            },
+        );
+    }
+}

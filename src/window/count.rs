@@ -562,4 +562,68 @@ mod model {
             },
         );
     }
+    /// A failure is owed while an outcome is recorded, into a ring that is full: both are counted, once.
+    #[test]
+    fn a_failure_that_is_owed_is_counted_beside_a_record() {
+        for entry in [OK, FAILED] {
+            race(
+                || {
+                    let window = CountWindow::new(3, 0);
+                    for _ in 0..3 {
+                        window.record(OK, 0);
+                    }
+                    window
+                },
+                |window| window.owe(0).unwrap(),
+                move |window| window.record(entry, 0).unwrap(),
+                move |window, _, _| {
+                    let known = u64::from(entry.failed);
+                    assert_eq!(failures(window, 3), 1 + known);
+                    window.record(OK, 0);
+                    window.record(OK, 0);
+                    assert_eq!(failures(window, 3), 1 + known, "the next has carried it");
+                    window.record(OK, 0);
+                    window.record(OK, 0);
+                    assert_eq!(failures(window, 3), 0);
+                },
+            );
+        }
+    }
+
+    /// Two failures are owed at once.
+    #[test]
+    fn failures_that_are_owed_at_once_are_each_counted() {
+        race(
+            || {
+                let window = CountWindow::new(2, 0);
+                window.record(OK, 0);
+                window.record(OK, 0);
+                window
+            },
+            |window| window.owe(0).unwrap(),
+            |window| window.owe(0).unwrap(),
+            |window, one, other| {
+                assert_eq!(one.failures.max(other.failures), 2);
+                assert_eq!(failures(window, 2), 2);
+            },
+        );
+    }
+
+    /// A failure that is owed in the old generation races a reset.
+    #[test]
+    fn a_late_failure_never_touches_the_next_generation() {
+        race(
+            || {
+                let window = CountWindow::new(2, 0);
+                window.record(OK, 0);
+                window
+            },
+            |window| window.owe(0),
+            |window| {
+                window.reset(1);
+                window.record(OK, 1)
+            },
+            |window, _, _| assert_eq!(failures(window, 1), 0),
+        );
+    }
 }

@@ -425,6 +425,7 @@ mod model {
 
     const START: Moment = Moment::from_nanos(1 << 40);
     const BAD: Entry = Entry { failed: true, slow: true };
+    const SLOW: Entry = Entry { failed: false, slow: true };
 
     fn window() -> TimeWindow {
         TimeWindow::new(Duration::from_secs(10), START, 0)
@@ -467,6 +468,85 @@ mod model {
             |window, one, other| {
                 assert_eq!(window.counts(START), Counts { total: 2, failures: 2, slow: 2 });
                 assert_eq!(one.failures.max(other.failures), 2);
+            },
+        );
+    }
+    /// A slot turns to a newer bucket while a slow thread still records into the older one: what it adds is
+    /// gone, or counts in the newer, and no sum tells of more failures than calls.
+    #[test]
+    fn a_slot_that_turns_keeps_its_failures_within_its_calls() {
+        let later = START.plus(Duration::from_secs(10));
+        race(
+            window,
+            |window| window.record(BAD, 1, 0, START),
+            move |window| window.record(BAD, 1, 0, later).unwrap(),
+            move |window, _, newer| {
+                let counts = window.counts(later);
+                assert!(newer.total >= 1 && (1..=2).contains(&counts.total));
+                assert!(counts.failures >= 1 && counts.failures <= counts.total, "{counts:?}");
+            },
+        );
+    }
+
+    /// A call that was counted without a failure fails after all, while others are recorded, or read.
+    #[test]
+    fn a_failure_that_comes_after_its_call_is_counted_once() {
+        let with_a_call = || {
+            let window = window();
+            window.record(SLOW, 1, 0, START);
+            window
+        };
+        race(
+            with_a_call,
+            |window| window.fail(0, START, START).unwrap(),
+            |window| window.record(BAD, 1, 0, START).unwrap(),
+            |window, one, other| {
+                for counts in [one, other] {
+                    assert!(counts.failures <= counts.total, "{counts:?}");
+                }
+                assert_eq!(window.counts(START), Counts { total: 2, failures: 2, slow: 2 });
+            },
+        );
+        race(
+            with_a_call,
+            |window| window.fail(0, START, START).unwrap(),
+            |window| window.counts(START),
+            |_, one, seen| {
+                assert_eq!(one, Counts { total: 1, failures: 1, slow: 1 });
+                assert_eq!((seen.total, seen.slow), (1, 1));
+            },
+        );
+    }
+
+    /// Even if it comes before its call: then it is seen when the call is.
+    #[test]
+    fn a_failure_that_comes_before_its_call_waits_for_it() {
+        race(
+            window,
+            |window| window.fail(0, START, START).unwrap(),
+            |window| window.record(SLOW, 1, 0, START).unwrap(),
+            |window, one, other| {
+                assert!(one.failures <= one.total && other.failures <= other.total);
+                assert_eq!(window.counts(START), Counts { total: 1, failures: 1, slow: 1 });
+            },
+        );
+    }
+
+    #[test]
+    fn a_late_failure_never_touches_the_next_generation() {
+        race(
+            || {
+                let window = window();
+                window.record(SLOW, 1, 0, START);
+                window
+            },
+            |window| window.fail(0, START, START),
+            |window| {
+                window.reset(1);
+                window.record(SLOW, 1, 1, START)
+            },
+            |window, _, _| {
+                assert_eq!(window.counts(START), Counts { total: 1, failures: 0, slow: 1 });
             },
         );
     }

@@ -1,4 +1,5 @@
 //! The parts that each arm of a stack has for itself: what stands around one client.
+#![allow(clippy::type_complexity)] // the parts, by name
 
 use std::time::Duration;
 
@@ -108,7 +109,6 @@ impl<E, Y, B, K, T, R, H> Payment<E, Arm<Y, B, K, T, R, H>> {
     /// Which bodies are read inside the call, and up to what length.
     #[cfg(feature = "http")]
     #[must_use]
-    #[allow(clippy::type_complexity)] // the parts, by name
     pub fn buffer<Reads>(
         self,
         config: crate::http::BufferConfig<Reads>,

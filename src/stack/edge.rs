@@ -1,4 +1,5 @@
 //! The parts around both arms of a stack: what a caller meets first.
+#![allow(clippy::type_complexity)] // the parts, by name
 
 use std::time::Duration;
 
@@ -68,7 +69,6 @@ impl<O, F, X, D, C, A> Payment<Edge<O, F, X, D, C>, A> {
     /// Answers with the last good response of the same key, marked, when a call is refused or fails.
     #[cfg(feature = "cache")]
     #[must_use]
-    #[allow(clippy::type_complexity)] // the parts, by name
     pub fn cached<Rules, Kept, N>(
         self,
         config: crate::fallback::CachedConfig<Rules, N>,
@@ -172,7 +172,6 @@ impl<O, F, X, D, C, Y, B, K, T, R, H> Payment<Edge<O, F, X, D, C>, Arm<Y, B, K, 
     /// Requests must be [`Marked`](crate::request::Marked). What a request says itself counts where it is
     /// earlier. Attempts are given what is left, and none is begun when nothing is.
     #[must_use]
-    #[allow(clippy::type_complexity)] // the parts, by name
     pub fn deadline(
         self,
         limit: Duration,

@@ -1,4 +1,5 @@
 //! The preset for a payment client, and what can be changed about it.
+#![allow(clippy::type_complexity)] // the parts, by name
 
 use std::time::Duration;
 
@@ -160,7 +161,6 @@ where
     /// # Errors
     /// [`ConfigError`] of the part that has a setting that can't be, or if the breaker's slow threshold
     /// isn't below the attempt timeout, or the attempt timeout is above the deadline.
-    #[allow(clippy::type_complexity)] // the parts, by name
     pub fn build(
         self,
     ) -> Result<

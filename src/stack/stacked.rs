@@ -1,4 +1,5 @@
 //! A stack that is built: a layer, and the handles to its parts.
+#![allow(clippy::type_complexity)] // the parts, by name
 
 use tower_layer::{Identity, Layer};
 use tower_service::Service;

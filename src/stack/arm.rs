@@ -179,7 +179,7 @@ impl<E, Y, B, C, T, R, H> Payment<E, Arm<Y, B, Bounded<C>, T, R, H>> {
     /// let stack = stack::payment("payments")
     ///     .bulkhead(|bulkhead| bulkhead.share(Criticality::Critical, 0.5))
     ///     .rank(|amount: &u64| match amount {
-    ///         0 => Criticality::Sheddable,
+    ///         0 => Criticality::Background,
     ///         _ => Criticality::Critical,
     ///     })
     ///     .build();

@@ -78,15 +78,7 @@ async fn a_scrape_shows_calls_refusals_states_and_levels_of_a_whole_stack() {
     let slo = slo.unwrap();
     let pool = PoolGauge::new(GaugeConfig::new("database").observe(metrics.clone()));
     let mut sampler = Sampler::new(&metrics);
-    sampler
-        .watch(handles.breaker.clone())
-        .watch(handles.bulkhead.clone())
-        .watch(handles.timeout.clone())
-        .watch(handles.retry.clone())
-        .watch(handles.fallback.clone())
-        .watch(switch.clone())
-        .watch(slo.clone())
-        .watch(pool.clone());
+    sampler.watch(handles.clone()).watch(slo.clone()).watch(pool.clone());
     let service = stack.service(service_fn(|id: Id| client(id.0)));
     let ask = |id: u32| service.clone().oneshot(Id(id));
 
@@ -229,7 +221,8 @@ fn exactly_one_state_of_a_circuit_holds_after_each_step() {
     let (metrics, page) = page();
     let config = CircuitBreakerConfig::new("x").observe(metrics);
     let handle = CircuitBreakerLayer::new(config).unwrap().handle();
-    let orders: [(fn(&CircuitBreakerHandle), &str); 4] = [
+    type Order = fn(&CircuitBreakerHandle);
+    let orders: [(Order, &str); 4] = [
         (CircuitBreakerHandle::force_open, "forced_open"),
         (CircuitBreakerHandle::force_close, "forced_closed"),
         (CircuitBreakerHandle::disable, "disabled"),
@@ -494,8 +487,7 @@ mod log {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let layer = Keeps { lines: Arc::clone(&lines), then };
         with_default(Registry::default().with(layer), work);
-        let lines = std::mem::take(&mut *lines.lock().unwrap());
-        lines
+        std::mem::take(&mut *lines.lock().unwrap())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BurnAlert, Circuit, Counts, Event, Kind, PoolUse, Transition, Why};
+use crate::audit::{Audit, Step};
 use crate::ratio::Ratio;
 use crate::verdict::{Judgement, Verdict};
 
@@ -40,7 +41,7 @@ impl fmt::Display for Gravity {
 /// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Symptom {
-    /// `circuit`, `saturation`, `exhaustion`, `stale_share`, `canary`, or the name of a burn alert.
+    /// `circuit`, `saturation`, `exhaustion`, `stale_share`, `canary`, `rollback_hook`, or the name of a burn alert.
     pub name: &'static str,
     /// Which end of it.
     pub turn: Turn,
@@ -58,8 +59,9 @@ pub enum Turn {
 }
 
 impl Kind {
-    /// The name in logs and exports: `circuit_opened`, `saturated`, `canary_roll_back`, ...
-    pub const fn as_str(&self) -> &'static str {
+    /// The name in logs and exports: `circuit_opened`, `saturated`, `canary_roll_back`, ...; of a
+    /// rollout, its step's.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Transition(step) => match step.to {
                 Circuit::Open => "circuit_opened",
@@ -89,12 +91,14 @@ impl Kind {
             },
             Self::Weighted(_) => "canary_weighted",
             Self::CheckPanicked(_) => "check_panicked",
+            Self::Rollout(audit) => audit.step.as_str(),
         }
     }
 
     /// How much it is worth somebody's attention.
     pub fn gravity(&self) -> Gravity {
         match self {
+            Self::Rollout(audit) => of_step(audit),
             Self::Exhausted(_) => Gravity::Critical,
             Self::Burn(burn) if burn.fires && burn.alert != "ticket" => Gravity::Critical,
             Self::Judged(Judgement { to: Verdict::RollBack(_), .. }) => Gravity::Critical,
@@ -141,6 +145,7 @@ impl Kind {
                 (Verdict::Suspect(_) | Verdict::RollBack(_), _) => ("canary", Turn::Ends),
                 _ => return None,
             },
+            Self::Rollout(audit) => return of_rollout(&audit.step),
             // Without calls it harms nobody.
             Self::Weighted(Ratio::ZERO) => ("canary", Turn::Ends),
             _ => return None,
@@ -157,9 +162,34 @@ impl Kind {
             }
             Self::Flipped(flip) => flip.to != "run",
             Self::Weighted(weight) => *weight == Ratio::ZERO,
+            Self::Rollout(audit) => matches!(audit.step, Step::WeightZeroed) && !audit.dry_run,
             _ => false,
         }
     }
+}
+
+fn of_step(audit: &Audit) -> Gravity {
+    match &audit.step {
+        _ if audit.dry_run => Gravity::Note,
+        // Nobody is harmed by these.
+        Step::Inconclusive(_) | Step::StoreFailed(_) => Gravity::Warning,
+        step if step.is_alarming() => Gravity::Critical,
+        Step::Suspected(_) | Step::Held | Step::NoData(_) => Gravity::Warning,
+        Step::HookFailed(_) | Step::HookPanicked(_) => Gravity::Warning,
+        _ => Gravity::Note,
+    }
+}
+
+fn of_rollout(step: &Step) -> Option<Symptom> {
+    let (name, turn) = match step {
+        Step::Suspected(_) | Step::RollbackDecided(_) => ("canary", Turn::Begins),
+        Step::Cleared | Step::WeightZeroed => ("canary", Turn::Ends),
+        Step::HookFailed(hook) | Step::HookPanicked(hook) if hook.gave_up => {
+            ("rollback_hook", Turn::Once)
+        }
+        _ => return None,
+    };
+    Some(Symptom { name, turn })
 }
 
 impl Turn {
@@ -199,6 +229,7 @@ impl fmt::Display for Kind {
             Self::CheckPanicked(times) => {
                 write!(f, "the check on answers panicked, {times} times by now")
             }
+            Self::Rollout(audit) => write!(f, "rollout {audit}"),
         }
     }
 }

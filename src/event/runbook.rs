@@ -1,6 +1,7 @@
 //! Which page of the runbook to open.
 
 use super::{Circuit, Kind};
+use crate::audit::Step;
 use crate::error::Reason;
 use crate::verdict::Verdict;
 
@@ -20,7 +21,7 @@ impl Kind {
     ///
     /// assert_eq!(Kind::StaleShare(true).runbook(), "guide/runbook/stale_share/index.html");
     /// ```
-    pub const fn runbook(&self) -> &'static str {
+    pub fn runbook(&self) -> &'static str {
         match self {
             Self::Transition(step) => match step.to {
                 Circuit::ForcedOpen | Circuit::ForcedClosed | Circuit::Disabled => {
@@ -43,7 +44,33 @@ impl Kind {
             },
             Self::Weighted(_) => page!("canary_weight"),
             Self::CheckPanicked(_) => page!("check_panicked"),
+            Self::Rollout(audit) => of_step(&audit.step),
         }
+    }
+}
+
+const fn of_step(step: &Step) -> &'static str {
+    match step {
+        Step::Suspected(_) => page!("canary_suspect"),
+        Step::Held => page!("canary_held"),
+        Step::NoData(_) => page!("canary_no_data"),
+        Step::Inconclusive(_) => page!("rollout_inconclusive"),
+        Step::RollbackDecided(_) | Step::WeightZeroed => page!("rollback"),
+        Step::RolledBack { failed_hooks: 0 } => page!("rollback"),
+        Step::RolledBack { .. }
+        | Step::HookAttempted(_)
+        | Step::HookSucceeded(_)
+        | Step::HookFailed(_)
+        | Step::HookPanicked(_) => page!("rollback_hook"),
+        Step::StoreFailed(_) => page!("decision_store"),
+        Step::Started { .. }
+        | Step::Resumed { .. }
+        | Step::StageEntered { .. }
+        | Step::Cleared
+        | Step::PromoteDecided(_)
+        | Step::Promoted
+        | Step::Ordered(_)
+        | Step::Rearmed { .. } => page!("rollout"),
     }
 }
 

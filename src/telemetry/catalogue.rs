@@ -170,7 +170,9 @@ catalogue! {
     CANARY_FAILED_CALLS: "seawall_canary_failed_calls", Gauge, Count, ["name", "arm"],
         "Calls of each arm that failed, since the comparison began.";
     ROLLBACKS: "seawall_rollbacks_total", Counter, Count, ["name", "result"],
-        "Canaries that were to be taken out, by what came of it.";
+        "Canaries to be taken out: judged so, decided so, and what came of it: complete or degraded.";
+    ROLLOUT_STEPS: "seawall_rollout_steps_total", Counter, Count, ["name", "step"],
+        "Steps of rollouts.";
     KILL_SWITCH: "seawall_kill_switch_position", Gauge, Truth, ["name", "position"],
         "1 for the position that the kill switch is in, 0 for the others.";
     FLIPS: "seawall_kill_switch_flips_total", Counter, Count, ["name", "to"],

@@ -8,6 +8,7 @@ use super::catalogue as all;
 use super::catalogue::Metric;
 use super::registry::Registry;
 use super::state_set::StateSet;
+use crate::audit::Step;
 use crate::error::{Reason, Rejected, Room};
 use crate::event::{Answered, Call, Circuit, Event, Kind, Observe, Sink, Wants};
 use crate::outcome::Outcome;
@@ -181,7 +182,12 @@ impl Instance {
                 self.count(all::EXHAUSTIONS, &[self.name, self.room.as_str()], 0);
             }
             Room::Canary => {
-                self.count(all::ROLLBACKS, &[self.name, "decided"], 0);
+                self.count(all::ROLLBACKS, &[self.name, "judged"], 0);
+            }
+            Room::Rollout => {
+                for result in ["decided", "complete", "degraded"] {
+                    self.count(all::ROLLBACKS, &[self.name, result], 0);
+                }
             }
             _ => {}
         }
@@ -205,6 +211,17 @@ impl Instance {
     fn saturated(&self) -> &Gauge {
         let labels = [self.name, self.room.as_str()];
         self.saturated.get(|| self.registry.gauge(all::SATURATED, &labels))
+    }
+
+    fn rollout(&self, step: &Step) {
+        self.count(all::ROLLOUT_STEPS, &[self.name, step.as_str()], 1);
+        let result = match step {
+            Step::RollbackDecided(_) => "decided",
+            Step::RolledBack { failed_hooks: 0 } => "complete",
+            Step::RolledBack { .. } => "degraded",
+            _ => return,
+        };
+        self.count(all::ROLLBACKS, &[self.name, result], 1);
     }
 
     /// Of something rare: registered anew each time.
@@ -258,9 +275,10 @@ impl Sink for Instance {
             Kind::SourceUnreadable(_) => self.count(all::UNREADABLE, &[name], 1),
             Kind::Judged(judgement) => {
                 if let Verdict::RollBack(_) = judgement.to {
-                    self.count(all::ROLLBACKS, &[name, "decided"], 1);
+                    self.count(all::ROLLBACKS, &[name, "judged"], 1);
                 }
             }
+            Kind::Rollout(audit) => self.rollout(&audit.step),
             // Levels: the sampler's.
             Kind::StaleShare(_) | Kind::Weighted(_) | Kind::CheckPanicked(_) => {}
         }

@@ -31,8 +31,7 @@ use crate::measure::{Level, Measure, Measurement};
 /// let stack = stack::payment("payments").observe(metrics.clone()).build()?;
 ///
 /// let mut sampler = Sampler::new(&metrics);
-/// let handles = stack.handles();
-/// sampler.watch(handles.breaker.clone()).watch(handles.bulkhead.clone());
+/// sampler.watch(stack.handles().clone());
 /// sampler.sample();
 /// assert!(page.render().contains(r#"seawall_bulkhead_limit{name="payments"} 100"#));
 /// # Ok::<_, seawall::ConfigError>(())

@@ -40,6 +40,8 @@ pub enum Room {
     Slo,
     /// [`canary`](crate::canary)
     Canary,
+    /// A rollout of a new version.
+    Rollout,
     /// [`bulkhead::Gauge`](crate::bulkhead::Gauge): any pool of things that can run out.
     Pool,
 }
@@ -58,6 +60,7 @@ impl Room {
             Self::KillSwitch => "kill_switch",
             Self::Slo => "slo",
             Self::Canary => "canary",
+            Self::Rollout => "rollout",
             Self::Pool => "pool",
         }
     }
@@ -96,6 +99,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::CircuitOpen,
+        Self::ForcedOpen,
+        Self::BulkheadFull,
+        Self::WaitedTooLong,
+        Self::NotReady,
+        Self::TimedOut,
+        Self::DeadlinePassed,
+        Self::BudgetEmpty,
+        Self::InDoubt,
+        Self::Halted,
+    ];
+
     /// The name in metrics: `circuit_open`, `bulkhead_full`, ...
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -19,14 +19,16 @@
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
 //! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
-//! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`]), and time
-//! ([`clock`]).
+//! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`], and [`audit`]
+//! for rollouts), and time ([`clock`]).
 //!
 //! # Features
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `cache` | the cached fallback and its store |
 //! | `http` | HTTP |
+//! | `metrics` | [`telemetry`]: what layers tell, as metrics of the crate `metrics` |
+//! | `tracing` | [`telemetry`]: what layers tell, as events of the crate `tracing` |
 //! | `tower` | a [`budget`] under tower's own retry |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
@@ -39,6 +41,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
@@ -58,6 +61,7 @@ pub mod key;
 pub mod kill_switch;
 mod live;
 mod local;
+pub mod measure;
 pub mod outcome;
 pub mod ratio;
 mod readied;
@@ -71,6 +75,7 @@ pub mod stack;
 pub mod stale;
 mod stripe;
 mod sync;
+pub mod telemetry;
 pub mod timeout;
 pub mod verdict;
 mod window;

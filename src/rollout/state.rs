@@ -260,31 +260,33 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
+    use crate::sync::Mutex;
     use loom::sync::Arc;
     use loom::thread;
 
     const STAGES: u8 = 2;
-    const GONE: u64 = 1 << 32;
+    /// What a withdrawn canary has.
+    const GONE: Option<u32> = None;
 
-    /// A rollout at its last stage but one, and the weight it steers: a word that refuses all once it is
-    /// withdrawn, as a canary's does under its lock.
+    /// A rollout at its last stage but one, and the weight it steers: under a lock, and refused once it is
+    /// withdrawn, as a canary's is.
     struct Rollout {
         word: Word,
-        weight: AtomicU64,
+        weight: Mutex<Option<u32>>,
         decided: AtomicU64,
     }
 
     impl Rollout {
         fn new() -> Arc<Self> {
             let state = State { phase: Phase::Stage, ..State::IDLE };
-            let (weight, decided) = (AtomicU64::new(50), AtomicU64::new(0));
+            let (weight, decided) = (Mutex::new(Some(50)), AtomicU64::new(0));
             Arc::new(Self { word: Word::new(state), weight, decided })
         }
 
         fn roll_back(&self) -> bool {
             let won = self.word.decide(State::rolling_back).is_ok();
             if won {
-                self.weight.store(GONE, Ordering::Relaxed);
+                *self.weight.lock() = GONE;
                 self.decided.fetch_add(1, Ordering::Relaxed);
             }
             won
@@ -292,15 +294,14 @@ mod model {
 
         fn promote(&self) {
             if self.word.decide(|state| state.next(STAGES)).is_ok() {
-                let mut seen = self.weight.load(Ordering::Relaxed);
-                while seen != GONE {
-                    let swap = (Ordering::Relaxed, Ordering::Relaxed);
-                    match self.weight.compare_exchange(seen, 100, swap.0, swap.1) {
-                        Ok(_) => return,
-                        Err(now) => seen = now,
-                    }
+                if let Some(weight) = &mut *self.weight.lock() {
+                    *weight = 100;
                 }
             }
+        }
+
+        fn weight(&self) -> Option<u32> {
+            *self.weight.lock()
         }
     }
 
@@ -322,7 +323,7 @@ mod model {
             promoter.join().unwrap();
             detector.join().unwrap();
             assert_eq!(rollout.decided.load(Ordering::Relaxed), 1);
-            assert_eq!(rollout.weight.load(Ordering::Relaxed), GONE);
+            assert_eq!(rollout.weight(), GONE);
             assert_eq!(rollout.word.load().phase, Phase::RollingBack);
         });
     }
@@ -340,8 +341,7 @@ mod model {
             let aborted = rollout.roll_back();
             let promoted = other.join().unwrap();
             assert!(aborted != promoted);
-            let gone = rollout.weight.load(Ordering::Relaxed) == GONE;
-            assert_eq!(gone, aborted);
+            assert_eq!(rollout.weight() == GONE, aborted);
         });
     }
 }

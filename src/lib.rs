@@ -30,6 +30,7 @@
 //! | `http` | HTTP |
 //! | `tower` | a [`budget`] under tower's own retry |
 //! | `rt` | [`drive::Drive`] can spawn itself |
+//! | `webhook` | a rollback's hook that posts, over HTTPS |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
 //! # How the house is laid out

@@ -10,3 +10,6 @@ mod orders;
 mod restart;
 #[path = "rollout/stages.rs"]
 mod stages;
+#[cfg(feature = "webhook")]
+#[path = "rollout/webhook.rs"]
+mod webhook;

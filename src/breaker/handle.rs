@@ -9,6 +9,7 @@ use super::config::CircuitBreakerConfig;
 use super::layer::Circuitry;
 use crate::error::ConfigError;
 use crate::event::{Circuit, Counts, Kind};
+use crate::tick::Tick;
 
 /// Reads a circuit and steers it. Clones reach the same one.
 ///
@@ -177,5 +178,15 @@ impl CircuitBreakerHandle {
     /// Panics caught in this breaker's observers.
     pub fn observer_panics(&self) -> u64 {
         self.circuit.sinks.panics()
+    }
+}
+
+impl Tick for CircuitBreakerHandle {
+    fn every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn tick(&self) {
+        self.tick();
     }
 }

@@ -164,6 +164,11 @@ impl Engine {
         self.lock().detector.expect_checks();
     }
 
+    /// How often it judges.
+    pub(super) fn tick_length(&self) -> Duration {
+        Duration::from_nanos(self.tick)
+    }
+
     /// Does the canary get no calls?
     #[inline]
     pub(super) fn is_drained(&self) -> bool {

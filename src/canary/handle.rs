@@ -1,6 +1,7 @@
 //! The operator's reach into a running comparison.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -8,6 +9,7 @@ use super::layer::Trial;
 use crate::event::Kind;
 use crate::ratio::Ratio;
 use crate::steer::{Listener, Standing, Steer};
+use crate::tick::Tick;
 use crate::verdict::{Evidence, Totals, Verdict};
 
 /// Reads a comparison, and sets the canary's share of the calls. Clones reach the same one.
@@ -129,6 +131,16 @@ impl CanaryHandle {
     /// Panics caught in this canary's observers.
     pub fn observer_panics(&self) -> u64 {
         self.trial.sinks.panics()
+    }
+}
+
+impl Tick for CanaryHandle {
+    fn every(&self) -> Duration {
+        self.trial.engine.tick_length()
+    }
+
+    fn tick(&self) {
+        self.tick();
     }
 }
 

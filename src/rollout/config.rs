@@ -265,6 +265,22 @@ impl RolloutConfig {
     }
 }
 
+impl RolloutConfig {
+    /// On the stack's clock, for the stack's observers.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
+    /// Is it only decided and told?
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
 impl fmt::Debug for RolloutConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hooks: Vec<&str> = self.hooks.iter().map(|hook| hook.name()).collect();

@@ -83,6 +83,8 @@ mod refused;
 mod rules;
 mod state;
 mod store;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 pub use command::Command;
 pub use config::RolloutConfig;
@@ -93,3 +95,5 @@ pub use refused::Refused;
 pub use rules::Obstacle;
 pub use state::Phase;
 pub use store::{DecisionStore, FileStore};
+#[cfg(feature = "webhook")]
+pub use webhook::Webhook;

@@ -194,7 +194,9 @@ mod tests {
     #[test]
     fn what_lasts_too_long_is_inconclusive_or_promoted_where_that_is_wanted() {
         let healthy = standing(Verdict::Healthy);
-        let next = |rules: &Rules, standing| rules.next(stage(0), rules.max_dwell, standing);
+        let next = |rules: &Rules, standing: &Standing| -> Next {
+            rules.next(stage(0), rules.max_dwell, standing)
+        };
         assert_eq!(next(&rules(), &healthy), Next::Inconclusive);
         let bold = Rules { promote_in_the_end: true, ..rules() };
         assert_eq!(next(&bold, &healthy), Next::Promote);

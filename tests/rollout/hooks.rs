@@ -20,7 +20,9 @@ use super::common::{Log, Versions, WORSE};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A rollout at its first stage, on tokio's clock.
-fn started(set: impl FnOnce(RolloutConfig) -> RolloutConfig) -> (Rollout, Versions, Log) {
+pub(crate) fn started(
+    set: impl FnOnce(RolloutConfig) -> RolloutConfig,
+) -> (Rollout, Versions, Log) {
     let (versions, log) = (Versions::new(), Log::default());
     let config = RolloutConfig::new("payments").observe(log.observer());
     let rollout = Rollout::new(set(config), versions.clone()).unwrap();
@@ -31,7 +33,7 @@ fn started(set: impl FnOnce(RolloutConfig) -> RolloutConfig) -> (Rollout, Versio
 }
 
 /// Drives until the rollback is over.
-async fn drive_to_the_end(rollout: &Rollout) {
+pub(crate) async fn drive_to_the_end(rollout: &Rollout) {
     let over = async {
         while !matches!(
             rollout.snapshot().phase,
@@ -273,7 +275,7 @@ impl Drop for Scratch {
 }
 
 /// In real time, since a process takes it.
-fn in_real_time<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn in_real_time<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
 }
 

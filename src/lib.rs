@@ -28,6 +28,8 @@
 //! | --- | --- |
 //! | `cache` | the cached fallback and its store |
 //! | `http` | HTTP |
+//! | `metrics` | [`telemetry`]: what layers tell, as metrics of the crate `metrics` |
+//! | `tracing` | [`telemetry`]: what layers tell, as events of the crate `tracing` |
 //! | `tower` | a [`budget`] under tower's own retry |
 //! | `rt` | [`drive::Drive`] can spawn itself |
 //! | `webhook` | a rollback's hook that posts, over HTTPS |
@@ -63,6 +65,7 @@ pub mod key;
 pub mod kill_switch;
 mod live;
 mod local;
+pub mod measure;
 pub mod outcome;
 pub mod ratio;
 mod readied;
@@ -78,6 +81,7 @@ pub mod stale;
 pub mod steer;
 mod stripe;
 mod sync;
+pub mod telemetry;
 pub mod tick;
 pub mod timeout;
 pub mod verdict;

@@ -7,8 +7,9 @@ use super::config::BulkheadConfig;
 use super::layer::Shared;
 use super::saturation;
 use crate::criticality::Criticality;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
 use crate::tick::Tick;
 
@@ -154,5 +155,18 @@ impl Tick for BulkheadHandle {
 
     fn tick(&self) {
         self.tick();
+    }
+}
+
+impl Measure for BulkheadHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.shared.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Bulkhead, name, level));
+        show(Level::InFlight(seen.in_flight));
+        show(Level::Limit(seen.limit));
+        show(Level::Waiting(seen.waiting));
+        show(Level::Utilization(seen.utilization()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::source::Source;
 use super::switch::KillSwitch;
-use crate::error::{ConfigError, check};
+use crate::error::{ConfigError, Room, check};
+use crate::measure::{Level, Measure, Measurement};
 use crate::tick::Tick;
 
 impl KillSwitch {
@@ -55,5 +56,13 @@ impl<S: Source + Send + Sync + 'static> Tick for Follow<S> {
 
     fn tick(&self) {
         self.switch.consult(&self.source);
+    }
+}
+
+impl Measure for KillSwitch {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let mut show = |level| show(Measurement::new(Room::KillSwitch, self.name(), level));
+        show(Level::Position(self.mode().as_str()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

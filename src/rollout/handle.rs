@@ -15,6 +15,7 @@ use super::state::Phase;
 use crate::audit::{RollbackCause, Step};
 use crate::error::{ConfigError, Room};
 use crate::event::{Event, Kind, Observe};
+use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
 use crate::steer::{Listener, Standing, Steer};
 use crate::verdict::Arm;
@@ -256,5 +257,12 @@ impl Rollout {
     /// Panics caught in this rollout's observers.
     pub fn observer_panics(&self) -> u64 {
         self.0.core.observer_panics()
+    }
+}
+
+impl Measure for Rollout {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let panics = Level::HookPanics(self.observer_panics());
+        show(Measurement::new(Room::Rollout, self.name(), panics));
     }
 }

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::event::Observers;
 use crate::kill_switch::{KillSwitch, KillSwitchLayer};
+use crate::measure::{Measure, Measurement};
 use crate::outcome::ByResult;
 use crate::request::InRequest;
 use crate::retry::{RetryConfig, RetryHandle, RetryLayer};
@@ -425,5 +426,14 @@ mod cached {
             let handle = layer.cache();
             Ok((layer, handle))
         }
+    }
+}
+
+/// The comparison, and the canary's own arm.
+impl<A: Measure, R: Measure> Measure for CanaryHandles<A, R> {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        self.comparison.measure(show);
+        self.arm.measure(show);
+        self.rollout.measure(show);
     }
 }

@@ -3,5 +3,7 @@
 //! | guide | for whom |
 //! | --- | --- |
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
+//! | [`retry`] | who repeats calls, and must not double a charge or an outage |
 
 pub mod breaker;
+pub mod retry;

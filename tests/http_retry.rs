@@ -313,6 +313,31 @@ async fn a_deadline_crosses_to_another_process_and_ends_there_what_it_asks_of_ot
 }
 
 #[tokio::test(start_paused = true)]
+async fn neither_a_header_nor_a_callers_mark_puts_a_deadline_off() {
+    let now = Clock::default().now();
+    let seen = |own: Option<Duration>, header: Duration| {
+        let server = ReadMarksLayer::default().layer(service_fn(move |request: Request<()>| {
+            let mut onward = Request::new(());
+            if let Some(own) = own {
+                onward.set_deadline(now.plus(own));
+            }
+            inherit(request.extensions(), &mut onward);
+            let both = [request.deadline(), onward.deadline()].map(|at| at.unwrap().since(now));
+            std::future::ready(Ok::<_, E>(both))
+        }));
+        let mut request = Request::new(());
+        request.headers_mut().insert(DEADLINE, (header.as_millis() as u64).into());
+        // A layer outside has given it a second.
+        request.set_deadline(now.plus(1_000 * MS));
+        server.oneshot(request)
+    };
+    assert_eq!(seen(None, 700 * MS).await.unwrap(), [700 * MS, 700 * MS]);
+    assert_eq!(seen(None, 5_000 * MS).await.unwrap(), [1_000 * MS, 1_000 * MS]);
+    assert_eq!(seen(Some(200 * MS), 700 * MS).await.unwrap(), [700 * MS, 200 * MS]);
+    assert_eq!(seen(Some(900 * MS), 700 * MS).await.unwrap(), [700 * MS, 700 * MS]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_in_three_processes_make_three_attempts_of_one_call() {
     let calls = Arc::<Mutex<u32>>::default();
     let count = Arc::clone(&calls);

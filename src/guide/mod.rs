@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
+//! | [`retry`] | who repeats calls, and must not double a charge or an outage |
 
 pub mod breaker;
 pub mod metrics;
+pub mod retry;

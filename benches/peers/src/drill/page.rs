@@ -1,0 +1,7 @@
+//! The page.
+
+use super::record::Row;
+
+pub(super) fn page(_: &[Row]) -> String {
+    String::new()
+}

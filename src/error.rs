@@ -40,6 +40,8 @@ pub enum Room {
     Slo,
     /// [`canary`](crate::canary)
     Canary,
+    /// A rollout of a new version.
+    Rollout,
     /// [`bulkhead::Gauge`](crate::bulkhead::Gauge): any pool of things that can run out.
     Pool,
 }
@@ -58,6 +60,7 @@ impl Room {
             Self::KillSwitch => "kill_switch",
             Self::Slo => "slo",
             Self::Canary => "canary",
+            Self::Rollout => "rollout",
             Self::Pool => "pool",
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::clock::Moment;
 use crate::error::{Rejected, Room};
 use crate::outcome::Outcome;
@@ -60,6 +61,8 @@ pub enum Kind {
     Weighted(Ratio),
     /// A check on a canary's answers panicked, so many times by now; told at 1, 2, 4, 8, ...
     CheckPanicked(u64),
+    /// A step of a rollout.
+    Rollout(Box<Audit>),
 }
 
 /// An alert on an objective's burn rate that fires, or ends.

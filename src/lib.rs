@@ -19,8 +19,8 @@
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
 //! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
-//! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`]), and time
-//! ([`clock`]).
+//! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`], and [`audit`]
+//! for rollouts), and time ([`clock`]).
 //!
 //! # Features
 //! | feature | what it adds |
@@ -39,6 +39,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;

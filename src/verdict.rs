@@ -64,14 +64,17 @@ pub enum Cause {
     Worse(Stream),
     /// It fails more than any version may, whatever the baseline does.
     AbsoluteGuard,
+    /// Its breaker opened twice without closing in between, and the baseline's was closed all the while.
+    BreakerOpen,
 }
 
 impl Cause {
-    /// The name in metrics: `errors`, `slow`, `bad_data`, `absolute_guard`.
+    /// The name in metrics: `errors`, `slow`, `bad_data`, `absolute_guard`, `breaker_open`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Worse(stream) => stream.as_str(),
             Self::AbsoluteGuard => "absolute_guard",
+            Self::BreakerOpen => "breaker_open",
         }
     }
 }

@@ -67,7 +67,7 @@ enum Choice {
 }
 
 impl Oracle {
-    fn choose(&self, request: &Request, kept: bool) -> Choice {
+    fn choose(&self, kept: bool) -> Choice {
         let (fault, idle, in_flight) = self.1.truth();
         let now = self.1.now();
         let mut mind = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,18 +116,15 @@ impl Client for Oracle {
             kept.map(|answer| Answer { stale: true, ..*answer })
         };
         let kept = look(&mind);
-        let choice = self.choose(&request, kept.is_some());
+        let choice = self.choose(kept.is_some());
         let service = self.version(&request).clone();
-        let attempts = match choice {
+        let (attempts, patience) = match choice {
             Choice::Keep => return Box::pin(std::future::ready(kept)),
-            Choice::Probe => 1,
-            Choice::Send if request.may_repeat() => ATTEMPTS,
-            Choice::Send => 1,
+            Choice::Probe => (1, Duration::from_millis(500)),
+            Choice::Send if request.may_repeat() => (ATTEMPTS, Duration::from_secs(2)),
+            Choice::Send => (1, Duration::from_secs(2)),
         };
         Box::pin(async move {
-            let patience = Duration::from_secs_f64(if attempts > 1 { IN_TIME } else { 0.5 });
-            let patience =
-                if matches!(choice, Choice::Send) { Duration::from_secs(2) } else { patience };
             for _ in 0..attempts {
                 let answered = tokio::time::timeout(patience, service.clone().oneshot(request));
                 let Ok(Ok(answer)) = answered.await else {

@@ -9,6 +9,12 @@
 //! To read: [`cases`] says what each row means and what its floor is made of; each file in
 //! [`contenders`] says which work that peer does and does not do.
 
+// The drills' clock, for their tests: see the module.
+#[cfg(test)]
+extern crate self as seawall_peers;
+#[cfg(test)]
+mod interpose;
+
 pub mod allocs;
 pub mod args;
 pub mod backend;

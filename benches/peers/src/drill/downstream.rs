@@ -57,6 +57,7 @@ impl Request {
 pub(super) struct Answer {
     pub(super) id: u64,
     pub(super) key: u64,
+    pub(super) kind: Kind,
     pub(super) given_at: Nanos,
     /// What it says is not so.
     pub(super) corrupted: bool,
@@ -94,6 +95,8 @@ pub(super) struct Tally {
     /// Done for nobody, since the trigger.
     pub(super) wasted: u64,
     pub(super) peak_in_flight: usize,
+    /// Calls that came to the new version.
+    pub(super) from_new: u64,
     /// When the last call came to the new version.
     pub(super) last_to_new: Option<Nanos>,
     /// Charges that were carried out twice, and not known as the same.
@@ -234,8 +237,8 @@ impl World {
                 self.charge(&request, fails);
             }
             let failed = fails || !worked;
-            let Request { id, key, .. } = request;
-            let given = Answer { id, key, given_at: at, corrupted: corrupts, stale: false };
+            let Request { id, key, kind, .. } = request;
+            let given = Answer { id, key, kind, given_at: at, corrupted: corrupts, stale: false };
             let _ = answer.send(if failed { Err(Failed) } else { Ok(given) });
         }
     }
@@ -274,6 +277,7 @@ impl World {
             self.tally.sick_calls += u64::from(fault.is_some());
         } else {
             self.tally.sick_calls += 1;
+            self.tally.from_new += 1;
             self.tally.last_to_new = Some(now);
         }
         let job = self.next_job;

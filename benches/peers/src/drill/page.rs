@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::contenders::{CONTENDERS, SEAWALL};
 use super::record::{Row, Second};
-use super::report::{cells, COLUMNS};
+use super::report::{COLUMNS, cells};
 use super::scenarios::SCENARIOS;
 
 const STYLE: &str = "\
@@ -49,11 +49,8 @@ pub(super) fn page(rows: &[Row]) -> String {
     page.push_str("</nav>");
     for scenario in told {
         let of: Vec<&Row> = rows.iter().filter(|row| row.scenario == scenario.name).collect();
-        let _ = write!(
-            page,
-            "<section id={0}><h2>{0}</h2><p>{1}.</p>",
-            scenario.name, scenario.about
-        );
+        let _ =
+            write!(page, "<section id={0}><h2>{0}</h2><p>{1}.</p>", scenario.name, scenario.about);
         let seed = of.iter().map(|row| row.seed).min().unwrap_or(1);
         for row in of.iter().filter(|row| row.seed == seed) {
             page.push_str(&lane(row));

@@ -63,6 +63,8 @@ pub(super) struct Row {
     pub(super) failed: u64,
     /// Wrong answers, and charges that were carried out twice; of the whole run.
     pub(super) wrong: u64,
+    /// Of these, what a new version said before it was found out: such calls can't be told beforehand.
+    pub(super) wrong_before_the_verdict: u64,
     pub(super) sick_calls: u64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
@@ -111,7 +113,7 @@ impl Row {
             |seen: &[Seen]| seen.iter().filter(|seen| seen.outcome != Outcome::Fresh).count();
         let detect = match plan.deploys() {
             // The verdict: the last call that the new version got, if it gets none any more.
-            Some(_) => tally.last_to_new.filter(|last| last + 5 * SECOND < plan.end),
+            Some(_) => tally.last_to_new.filter(|last| last + 5 * SECOND < plan.over),
             None => record.first_kept_off,
         };
         let of_charges = |outcome: Option<Outcome>| {
@@ -135,6 +137,7 @@ impl Row {
             stale: count(Outcome::Stale),
             failed: count(Outcome::Failed),
             wrong: wrong + tally.double_charges,
+            wrong_before_the_verdict: if detect.is_some() { tally.from_new } else { 0 },
             sick_calls: tally.sick_calls,
             p50_ms: at(0.5),
             p99_ms: at(0.99),
@@ -150,14 +153,6 @@ impl Row {
             marks: (plan.trigger as f64 / SECOND as f64, plan.over as f64 / SECOND as f64),
             timeline: record.seconds,
         }
-    }
-
-    pub(super) fn answered(&self) -> f64 {
-        (self.fresh + self.stale) as f64 / self.offered.max(1) as f64
-    }
-
-    pub(super) fn fresh_share(&self) -> f64 {
-        self.fresh as f64 / self.offered.max(1) as f64
     }
 }
 

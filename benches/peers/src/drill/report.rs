@@ -10,8 +10,19 @@ use crate::args::{Args, Failure};
 
 /// What a line of the table says, after the contender's name.
 pub(super) const COLUMNS: [&str; 13] = [
-    "offered", "fresh", "stale", "charges", "wrong", "sick calls", "p50", "p99", "p99.9", "peak",
-    "detect", "recover", "wasted",
+    "offered",
+    "fresh",
+    "stale",
+    "charges",
+    "wrong",
+    "sick calls",
+    "p50",
+    "p99",
+    "p99.9",
+    "peak",
+    "detect",
+    "recover",
+    "wasted",
 ];
 
 /// A line of the table.
@@ -47,7 +58,10 @@ pub(super) fn print(rows: &[Row]) {
             1 => row.contender.to_owned(),
             seed => format!("{} #{seed}", row.contender),
         };
-        println!("{}", line(&name, &cells(row)));
+        let while_well = row.fresh_while_well.map_or_else(String::new, |share| {
+            format!("   {:.1} % fresh of those who came while it was well", 100.0 * share)
+        });
+        println!("{}{while_well}", line(&name, &cells(row)));
     }
 }
 
@@ -88,7 +102,7 @@ pub(super) fn write(rows: &[Row], args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(row: &Row) -> serde_json::Value {
+pub(super) fn as_json(row: &Row) -> serde_json::Value {
     let round = |value: f64| (value * 1e3).round() / 1e3;
     json!({
         "scenario": row.scenario,

@@ -113,7 +113,8 @@ fn judge(request: &Request, asked: Nanos, answer: Option<Answer>) -> Outcome {
     let Some(answer) = answer else {
         return Outcome::Failed;
     };
-    let another = answer.key != request.key || (!request.is_read() && answer.id != request.id);
+    let another = (answer.key, answer.kind) != (request.key, request.kind)
+        || (!request.is_read() && answer.id != request.id);
     let old = answer.given_at < asked;
     if another || answer.corrupted || (old && !answer.stale) || (answer.stale && !request.is_read())
     {

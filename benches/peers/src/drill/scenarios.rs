@@ -75,14 +75,14 @@ pub(super) const SCENARIOS: [Scenario; 13] = [
         name: "bad-deploy-errors",
         about: "a new version at 5 % fails in 30 % of its calls",
         what: What::Deploy(Version::New { errors: 0.3, corrupts: false }),
-        after: 5.0,
+        after: 10.0,
         ..PLAIN
     },
     Scenario {
         name: "bad-deploy-corrupts",
         about: "a new version at 5 % answers with corrupted balances",
         what: What::Deploy(Version::New { errors: 0.0, corrupts: true }),
-        after: 5.0,
+        after: 10.0,
         ..PLAIN
     },
     Scenario {

@@ -9,7 +9,7 @@ use super::{Nanos, nanos};
 
 const READS: f64 = 0.85;
 /// So many that, at the healthy rate, 80 % of the reads are of keys that were read in the last 5 minutes.
-const KEYS: usize = 150_000;
+const KEYS: usize = 100_000;
 
 /// A caller comes.
 #[derive(Clone, Copy, Debug)]

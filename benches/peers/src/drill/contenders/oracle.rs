@@ -132,7 +132,9 @@ impl Client for Oracle {
                 };
                 let mut mind = mind.lock().unwrap_or_else(PoisonError::into_inner);
                 mind.ill = false;
-                mind.kept.insert(request.key, answer);
+                if request.is_read() {
+                    mind.kept.insert(request.key, answer);
+                }
                 return Some(answer);
             }
             kept

@@ -21,7 +21,7 @@ use tower_resilience::timelimiter::{TimeLimiterError, TimeLimiterLayer};
 use super::split::Split;
 use super::{ATTEMPT, ATTEMPTS, Answer, BACKOFF, Client, LIMIT, Request, Site, Through};
 use crate::contenders::StaleMap;
-use crate::drill::downstream::Failed;
+use crate::drill::downstream::{Failed, Kind};
 
 type Refused = CircuitBreakerError<BulkheadServiceError<TimeLimiterError<Failed>>>;
 
@@ -84,7 +84,9 @@ fn with_map(site: &Site, open: Duration) -> Box<dyn Client> {
         std::future::ready(kept.ok_or(CircuitBreakerError::OpenCircuit))
     });
     let guarded = tower::util::MapResponse::new(guarded(site, open), move |answer: Answer| {
-        keeps.keep(answer.key, answer);
+        if answer.kind == Kind::Read {
+            keeps.keep(answer.key, answer);
+        }
         answer
     });
     Through::boxed(fallback.layer(guarded))

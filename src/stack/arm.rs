@@ -11,6 +11,7 @@ use super::payment::{Payment, replace};
 use crate::breaker::CircuitBreakerConfig;
 use crate::bulkhead::BulkheadConfig;
 use crate::error::ConfigError;
+use crate::measure::{Measure, Measurement};
 use crate::outcome::ByResult;
 use crate::ready::ReadyInCallLayer;
 use crate::retry::RetryConfig;
@@ -372,5 +373,13 @@ where
     fn guard(&self, client: Self::Client) -> Self::Service {
         let attempt = self.timeout.layer(self.ready.layer(client));
         self.retry.layer(self.breaker.layer(self.bulkhead.layer(attempt)))
+    }
+}
+
+/// All parts that can be reached.
+impl<Y: Measure, B: Measure, K: Measure, T: Measure> Measure for ArmHandles<Y, B, K, T> {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let parts: [&dyn Measure; 4] = [&self.retry, &self.breaker, &self.bulkhead, &self.timeout];
+        parts.into_iter().for_each(|part| part.measure(show));
     }
 }

@@ -14,6 +14,7 @@ use crate::criticality::Criticality;
 use crate::error::ConfigError;
 use crate::event::Observers;
 use crate::kill_switch::{KillSwitch, KillSwitchLayer};
+use crate::measure::{Measure, Measurement};
 use crate::outcome::ByResult;
 use crate::request::InRequest;
 use crate::retry::{RetryConfig, RetryHandle, RetryLayer};
@@ -374,5 +375,13 @@ mod cached {
             let handle = layer.cache();
             Ok((layer, handle))
         }
+    }
+}
+
+/// The comparison, and the canary's own arm.
+impl<A: Measure> Measure for CanaryHandles<A> {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        self.comparison.measure(show);
+        self.arm.measure(show);
     }
 }

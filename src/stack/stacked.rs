@@ -9,6 +9,7 @@ use super::boxed::Boxed;
 use super::part::CanaryLayers;
 use crate::canary::{Canary, Split};
 use crate::kill_switch::{Bypass, KillSwitchLayer};
+use crate::measure::{Measure, Measurement};
 
 /// The layers of a stack, outermost first; the kill switch stands inside the fallback, and has a way
 /// past all of them but the objective.
@@ -187,5 +188,34 @@ impl<S, L: Layer<S>, Hs> Layer<S> for Stack<L, Hs> {
 
     fn layer(&self, client: S) -> Self::Service {
         self.service(client)
+    }
+}
+
+/// All parts that can be reached.
+impl<O, F, X, D, C, Y, B, K, T> Measure for Handles<O, F, X, D, C, Y, B, K, T>
+where
+    O: Measure,
+    F: Measure,
+    X: Measure,
+    D: Measure,
+    C: Measure,
+    Y: Measure,
+    B: Measure,
+    K: Measure,
+    T: Measure,
+{
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let parts: [&dyn Measure; 9] = [
+            &self.slo,
+            &self.fallback,
+            &self.switch,
+            &self.deadline,
+            &self.canary,
+            &self.retry,
+            &self.breaker,
+            &self.bulkhead,
+            &self.timeout,
+        ];
+        parts.into_iter().for_each(|part| part.measure(show));
     }
 }

@@ -20,6 +20,9 @@ const QUEUED_RATE: f64 = 0.75;
 /// halves its part still gets two thirds of its answers.)
 const ALONE_RATE: f64 = 0.58;
 
+/// No answer takes longer: so that there is no overflow when latencies are multiplied.
+const LONGEST: Duration = Duration::from_nanos(u64::MAX);
+
 /// A limit that a [`Limiter`] moves.
 ///
 /// What holds whatever the limiter says:
@@ -122,6 +125,7 @@ impl AdaptiveLimit {
         if (silent && window.given_up == 0) || (!silent && window.latency.is_zero()) {
             return self.limit();
         }
+        let window = &Window { latency: window.latency.min(LONGEST), ..*window };
         match self.measuring.take() {
             Some(measuring) if !silent => self.measured(measuring, window),
             _ if self.is_idle(window) => self.idle(window),
@@ -153,9 +157,13 @@ impl AdaptiveLimit {
         if next.is_finite() {
             self.limit = next.clamp(self.bounds.0.into(), self.bounds.1.into());
         }
+        if window.answered == 0 {
+            // Nothing was answered: that says nothing about how long answers take, or how many come.
+            return;
+        }
         self.rate = match (self.rate, window.rate()) {
             (Some(lately), Some(rate)) => Some((lately + rate) / 2.0),
-            (_, rate) => rate,
+            (known, rate) => rate.or(known),
         };
         let Some(baseline) = self.limiter.baseline() else {
             return;
@@ -201,6 +209,89 @@ impl AdaptiveLimit {
         } else if alone {
             // Up by small steps: if others share the service, it may be their queue.
             self.limiter.rebase(window.latency.min(baseline * 21 / 20));
+        }
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use crate::bulkhead::{Aimd, Gradient, Vegas};
+    use proptest::prelude::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn settled(initial: u32) -> AdaptiveLimit {
+        let mut limit = AdaptiveLimit::new(Vegas::new(), initial, 1..=1_000).unwrap();
+        limit.learn(&busy(initial));
+        limit.learn(&busy(initial));
+        assert!(!limit.is_measuring());
+        limit
+    }
+
+    /// A window in which all of the limit was used, of a hundred milliseconds a call.
+    fn busy(in_flight: u32) -> Window {
+        Window::new(MS * 100, in_flight).calls(in_flight, 0).over(MS * 100)
+    }
+
+    #[test]
+    fn windows_without_answers_tell_nothing_about_how_fast_the_service_is() {
+        let mut limit = settled(50);
+        let (baseline, rate) = (limit.baseline(), limit.rate);
+        for _ in 0..10 {
+            limit.learn(&Window::new(Duration::ZERO, 50).calls(0, 50).over(MS * 100));
+            assert!(!limit.is_measuring(), "a latency of zero isn't a fast answer");
+        }
+        assert!(limit.limit() < 30, "but calls that are given up are too many");
+        assert_eq!((limit.baseline(), limit.rate), (baseline, rate));
+    }
+
+    fn windows() -> impl Strategy<Value = Window> {
+        let nanos = prop_oneof![
+            Just(Duration::ZERO),
+            Just(Duration::from_nanos(1)),
+            Just(Duration::MAX),
+            (0..10_000_u64).prop_map(Duration::from_millis),
+        ];
+        let count = prop_oneof![Just(0), Just(1), Just(u32::MAX), 0..2_000_u32];
+        (nanos.clone(), count.clone(), count.clone(), count, nanos).prop_map(
+            |(latency, in_flight, answered, given_up, span)| {
+                Window::new(latency, in_flight).calls(answered, given_up).over(span)
+            },
+        )
+    }
+
+    fn limiters() -> impl Strategy<Value = Box<dyn Limiter>> {
+        prop_oneof![
+            Just(0).prop_map(|_| Box::new(Vegas::new()) as Box<dyn Limiter>),
+            Just(0).prop_map(|_| Box::new(Gradient::new()) as Box<dyn Limiter>),
+            Just(0).prop_map(|_| Box::new(Aimd::new().slow_after(MS * 200)) as Box<dyn Limiter>),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 2_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn no_windows_lead_it_out_of_its_bounds(
+            limiter in limiters(),
+            windows in prop::collection::vec(windows(), 0..60),
+        ) {
+            let mut limit = AdaptiveLimit::new(limiter, 10, 3..=700).unwrap();
+            for window in windows {
+                let before = limit.limit();
+                let after = limit.learn(&window);
+                prop_assert!((3..=700).contains(&after));
+                prop_assert_eq!(after, limit.limit());
+                let idle = u64::from(window.in_flight) * 2 < u64::from(before);
+                if idle && !window.is_overload() && !limit.is_measuring() {
+                    prop_assert!(after <= before.max(limit.familiar as u32), "it grew unused");
+                }
+            }
         }
     }
 }

@@ -246,6 +246,86 @@ mod tests {
         assert_eq!((limit.baseline(), limit.rate), (baseline, rate));
     }
 
+    #[test]
+    fn what_is_not_used_does_not_grow() {
+        for limiter in [Box::new(Vegas::new()) as Box<dyn Limiter>, Box::new(Gradient::new()), Box::new(Aimd::new())] {
+            let mut limit = AdaptiveLimit::new(limiter, 50, 1..=1_000).unwrap();
+            for _ in 0..200 {
+                assert_eq!(limit.learn(&busy(24)), 50);
+            }
+            limit.learn(&busy(25));
+            assert!(limit.learn(&busy(25)) > 50, "half is used");
+        }
+    }
+
+    #[test]
+    fn the_baseline_is_measured_again_and_again_at_half_the_limit() {
+        let mut limit = AdaptiveLimit::new(Vegas::new(), 50, 1..=50).unwrap();
+        let mut measured = Vec::new();
+        for window in 0..250 {
+            let before = limit.limit();
+            if limit.learn(&busy(before)) == 25 {
+                measured.push(window);
+            }
+        }
+        assert_eq!(measured, [15, 116, 217], "for the first time soon, then every hundred windows");
+    }
+
+    #[test]
+    fn a_service_that_became_slower_is_told_from_a_queue() {
+        // Ten times slower, and half as many calls get half as many answers: it is the service.
+        let mut limit = settled(50);
+        let slow = |limit: u32| {
+            let latency = MS * 1_000;
+            Window::new(latency, limit).calls(limit, 0).over(latency)
+        };
+        let mut last = 0;
+        for _ in 0..40 {
+            last = limit.learn(&slow(limit.limit()));
+        }
+        assert!(limit.baseline().unwrap() >= MS * 900, "{:?}", limit.baseline());
+        assert!(last >= 40, "{last}: the same calls fit into it as before");
+
+        // Ten times too many, and half as many get as many answers: it is a queue.
+        let mut limit = settled(500);
+        let queue = |limit: u32| {
+            let latency = MS * 2 * limit.max(50);
+            Window::new(latency, limit).calls(50, 0).over(MS * 100)
+        };
+        for _ in 0..60 {
+            limit.learn(&queue(limit.limit()));
+        }
+        assert!(limit.baseline().unwrap() <= MS * 110, "{:?}", limit.baseline());
+        assert!((40..100).contains(&limit.limit()), "{}", limit.limit());
+    }
+
+    #[test]
+    fn an_operator_s_limit_ends_a_measurement_and_stays_within_the_bounds() {
+        let mut limit = settled(50);
+        while !limit.is_measuring() {
+            limit.learn(&busy(limit.limit()));
+        }
+        limit.set(70);
+        assert_eq!((limit.limit(), limit.is_measuring()), (70, false));
+        limit.set(5_000);
+        assert_eq!(limit.limit(), 1_000);
+    }
+
+    #[test]
+    fn a_limiter_that_says_nonsense_moves_nothing() {
+        #[derive(Debug)]
+        struct Says(f64);
+        impl Limiter for Says {
+            fn update(&mut self, _: f64, _: &Window) -> f64 {
+                self.0
+            }
+        }
+        for (says, is) in [(f64::NAN, 50), (f64::INFINITY, 50), (-3.0, 2), (0.0, 2), (1e300, 900)] {
+            let mut limit = AdaptiveLimit::new(Says(says), 50, 2..=900).unwrap();
+            assert_eq!(limit.learn(&busy(50)), is, "{says}");
+        }
+    }
+
     fn windows() -> impl Strategy<Value = Window> {
         let nanos = prop_oneof![
             Just(Duration::ZERO),
@@ -261,12 +341,16 @@ mod tests {
         )
     }
 
-    fn limiters() -> impl Strategy<Value = Box<dyn Limiter>> {
-        prop_oneof![
-            Just(0).prop_map(|_| Box::new(Vegas::new()) as Box<dyn Limiter>),
-            Just(0).prop_map(|_| Box::new(Gradient::new()) as Box<dyn Limiter>),
-            Just(0).prop_map(|_| Box::new(Aimd::new().slow_after(MS * 200)) as Box<dyn Limiter>),
-        ]
+    /// Two that are alike.
+    fn limiters() -> impl Strategy<Value = (Box<dyn Limiter>, Box<dyn Limiter>)> {
+        let make = |which| -> Box<dyn Limiter> {
+            match which {
+                0 => Box::new(Vegas::new()),
+                1 => Box::new(Gradient::new()),
+                _ => Box::new(Aimd::new().slow_after(MS * 200)),
+            }
+        };
+        (0..3).prop_map(move |which| (make(which), make(which)))
     }
 
     proptest! {
@@ -281,12 +365,14 @@ mod tests {
             limiter in limiters(),
             windows in prop::collection::vec(windows(), 0..60),
         ) {
-            let mut limit = AdaptiveLimit::new(limiter, 10, 3..=700).unwrap();
+            let mut limit = AdaptiveLimit::new(limiter.0, 10, 3..=700).unwrap();
+            let mut again = AdaptiveLimit::new(limiter.1, 10, 3..=700).unwrap();
             for window in windows {
                 let before = limit.limit();
                 let after = limit.learn(&window);
                 prop_assert!((3..=700).contains(&after));
                 prop_assert_eq!(after, limit.limit());
+                prop_assert_eq!(after, again.learn(&window), "the same windows, the same limits");
                 let idle = u64::from(window.in_flight) * 2 < u64::from(before);
                 if idle && !window.is_overload() && !limit.is_measuring() {
                     prop_assert!(after <= before.max(limit.familiar as u32), "it grew unused");

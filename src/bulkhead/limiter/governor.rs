@@ -203,6 +203,9 @@ impl AdaptiveLimit {
             // limit was before still holds. Between the two, it takes another look.
             let limit = if queued { self.familiar / 2.0 } else { self.familiar };
             self.limit = limit.max(self.bounds.0.into());
+        } else if window.latency < baseline * 9 / 10 {
+            // So much lower isn't luck: somebody else's queue was taken for the service.
+            self.limiter.rebase(window.latency);
         } else if window.latency <= baseline {
             // As good a guess as the last one.
             self.limiter.rebase((baseline + window.latency) / 2);
@@ -268,7 +271,7 @@ mod tests {
                 measured.push(window);
             }
         }
-        assert_eq!(measured, [15, 116, 217], "for the first time soon, then every hundred windows");
+        assert_eq!(measured, [14, 115, 216], "for the first time soon, then every hundred windows");
     }
 
     #[test]
@@ -287,7 +290,8 @@ mod tests {
         assert!(last >= 40, "{last}: the same calls fit into it as before");
 
         // Ten times too many, and half as many get as many answers: it is a queue.
-        let mut limit = settled(500);
+        let mut limit = settled(50);
+        limit.set(500);
         let queue = |limit: u32| {
             let latency = MS * 2 * limit.max(50);
             Window::new(latency, limit).calls(50, 0).over(MS * 100)

@@ -26,11 +26,6 @@ impl Vegas {
     }
 }
 
-/// The part of a limit that may queue up before it is too much.
-const EDGE: f64 = 4.0;
-/// The part of a limit that is given up when it is too much.
-const DOWN: f64 = 16.0;
-
 impl Limiter for Vegas {
     fn update(&mut self, limit: f64, window: &Window) -> f64 {
         let unit = limit.log10().max(1.0);
@@ -47,15 +42,16 @@ impl Limiter for Vegas {
         self.baseline = Some(baseline);
         let queue = (limit * (1.0 - baseline / latency)).ceil();
         // The estimate is no better than the baseline: of a high limit, some share is allowed for that.
-        let edge = (4.0 * unit).max(limit / EDGE);
-        if queue <= unit {
+        let (short, few, many) =
+            (unit, (3.0 * unit).max(limit / 5.0), (6.0 * unit).max(limit / 3.0));
+        if queue <= short {
             limit + 6.0 * unit
-        } else if queue <= edge {
+        } else if queue < few {
             limit + unit
+        } else if queue > many {
+            limit - unit.max((queue - many) / 2.0)
         } else {
-            // By a share, so that of two clients the larger one gives up more; and at once by half of
-            // what is far too much.
-            limit - (limit / DOWN).max((queue - edge) / 2.0)
+            limit
         }
     }
 

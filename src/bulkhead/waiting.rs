@@ -353,7 +353,8 @@ mod tests {
         assert!(engine.enter());
         let mut waits = engine.ticket();
         for now in [100, 101, 150] {
-            let Joined::Waits(newest) = engine.join(Criticality::Normal, Moment::from_nanos(now), true)
+            let Joined::Waits(newest) =
+                engine.join(Criticality::Normal, Moment::from_nanos(now), true)
             else {
                 panic!("it takes the oldest one's place at {now}");
             };

@@ -46,7 +46,13 @@ fn ops() -> impl Strategy<Value = Op> {
 
 /// In tenths, not all zero.
 fn shares() -> impl Strategy<Value = [u32; 3]> {
-    prop_oneof![Just([6, 4, 0]), Just([5, 3, 2]), Just([0, 0, 10]), Just([10, 0, 0]), Just([1, 1, 1])]
+    prop_oneof![
+        Just([6, 4, 0]),
+        Just([5, 3, 2]),
+        Just([0, 0, 10]),
+        Just([10, 0, 0]),
+        Just([1, 1, 1])
+    ]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +303,8 @@ fn the_bulkhead_does_what_its_model_does() {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
     let _context = runtime.enter();
-    let plans = (1..7_usize, shares(), 1..4_usize, any::<bool>(), prop::collection::vec(ops(), 1..60));
+    let plans =
+        (1..7_usize, shares(), 1..4_usize, any::<bool>(), prop::collection::vec(ops(), 1..60));
     let followed = runner.run(&plans, |(limit, shares, length, newest, ops)| {
         let mut rig = Rig::new(limit, shares, length, newest);
         for op in &ops {

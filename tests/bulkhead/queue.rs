@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::join_all;
-use seawall::bulkhead::{Bulkhead, BulkheadConfig, BulkheadHandle, BulkheadLayer, OneClass, Queued};
+use seawall::bulkhead::{
+    Bulkhead, BulkheadConfig, BulkheadHandle, BulkheadLayer, OneClass, Queued,
+};
 use seawall::clock::Clock;
 use seawall::criticality::Criticality;
 use seawall::error::{BoxError, Error, Reason};

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use seawall::bulkhead::{
-    Aimd, Bulkhead, BulkheadConfig, BulkheadHandle, BulkheadLayer, Gradient, Limiter, OneClass, Rank,
-    Vegas,
+    Aimd, Bulkhead, BulkheadConfig, BulkheadHandle, BulkheadLayer, Gradient, Limiter, OneClass,
+    Rank, Vegas,
 };
 use seawall::clock::{Clock, ManualClock};
 use seawall::criticality::Criticality;
@@ -202,11 +202,7 @@ fn seawall(initial: u32, limiter: impl Limiter + Clone + Sync) -> Box<dyn Client
 }
 
 /// seawall's bulkhead with a limit that stands still, or moves, and calls in order of their worth.
-pub(super) fn ranked(
-    limit: u32,
-    adaptive: bool,
-    rank: fn(&u64) -> Criticality,
-) -> Box<dyn Client> {
+pub(super) fn ranked(limit: u32, adaptive: bool, rank: fn(&u64) -> Criticality) -> Box<dyn Client> {
     let config = config(limit).share(Criticality::Critical, 0.7).share(Criticality::Normal, 0.3);
     let config = if adaptive { config.adaptive(Vegas::new()) } else { config };
     real(config, |config| BulkheadLayer::new(config).expect("valid").rank(rank))

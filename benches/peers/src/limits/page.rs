@@ -112,7 +112,8 @@ fn chart(rows: &[Row], scenario: &str) -> String {
     let seconds = longest.unwrap_or(2).max(2) as f64 - 1.0;
     let x = |second: f64| 46.0 + second / seconds * (W - 60.0);
     let y = |limit: u32| H - 30.0 - f64::from(limit.max(1)).log10() / 3.3 * (H - 40.0);
-    let mut svg = format!("<svg viewBox='0 0 {W} {H}' role=img aria-label='{scenario}: limits over time'>");
+    let mut svg =
+        format!("<svg viewBox='0 0 {W} {H}' role=img aria-label='{scenario}: limits over time'>");
     for limit in [1, 10, 100, 1_000] {
         let _ = write!(
             svg,

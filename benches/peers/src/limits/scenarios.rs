@@ -71,8 +71,9 @@ impl Scenario {
     /// What is asked, in words.
     pub(super) fn question(&self) -> String {
         let Self { initial, demand, seconds, .. } = self;
-        let mut question =
-            format!("{seconds} s, {demand} times what the service can do, from a limit of {initial}");
+        let mut question = format!(
+            "{seconds} s, {demand} times what the service can do, from a limit of {initial}"
+        );
         if self.step {
             question += "; from 30 s to 60 s the service is ten times slower";
         }

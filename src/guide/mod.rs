@@ -4,6 +4,10 @@
 //! | --- | --- |
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
 //! | [`concurrency`] | who must say how many calls may be in flight, and which go first |
+//! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
+//! | [`retry`] | who repeats calls, and must not double a charge or an outage |
 
 pub mod breaker;
 pub mod concurrency;
+pub mod metrics;
+pub mod retry;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::config::HedgeConfig;
 use super::layer::Rules;
 use crate::budget::{self, Budget};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 
 /// Reads a hedge, and changes its settings while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub won: u64,
     /// Second calls that weren't made because the budget was empty.
     pub budget_empty: u64,
+    /// Second calls that weren't made because the request's deadline had passed.
+    pub too_late: u64,
     /// Second calls that weren't made because no service was ready at once.
     pub not_ready: u64,
     /// Second calls that a layer inside refused, such as a full bulkhead. They cost no token.
@@ -49,6 +52,7 @@ impl HedgeHandle {
             hedges: counts.hedges.get(),
             won: counts.won.get(),
             budget_empty: counts.budget_empty.get(),
+            too_late: counts.too_late.get(),
             not_ready: counts.not_ready.get(),
             refused: counts.refused.get(),
         }
@@ -91,5 +95,16 @@ impl HedgeHandle {
     /// Panics caught in this hedge's observers.
     pub fn observer_panics(&self) -> u64 {
         self.rules.sinks.panics()
+    }
+}
+
+impl Measure for HedgeHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.rules.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Hedge, name, level));
+        show(Level::Hedged(seen.hedges));
+        show(Level::Budget(seen.budget.left()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

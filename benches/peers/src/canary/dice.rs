@@ -29,6 +29,13 @@ impl Dice {
         self.unit() < chance
     }
 
+    /// Two chances in one throw, each to the 32nd bit.
+    pub(super) fn both(&mut self, one: f64, other: impl FnOnce(bool) -> f64) -> (bool, bool) {
+        let (drawn, scale) = (self.next(), (1_u64 << 32) as f64);
+        let first = ((drawn >> 32) as f64) < one * scale;
+        (first, ((drawn as u32) as f64) < other(first) * scale)
+    }
+
     /// Of Gamma's distribution with a shape of 2: two exponential times, one after the other.
     pub(super) fn gamma(&mut self, mean: f64) -> f64 {
         -0.5 * mean * ((1.0 - self.unit()) * (1.0 - self.unit())).ln()
@@ -44,6 +51,10 @@ mod tests {
         let mut dice = Dice::new(1, 2);
         let hits = (0..100_000).filter(|_| dice.is(0.05)).count();
         assert!((4_700..5_300).contains(&hits), "{hits}");
+        let pair =
+            (0..100_000).filter(|_| dice.both(0.5, |a| if a { 0.2 } else { 0.0 }) == (true, true));
+        let hits = pair.count();
+        assert!((9_600..10_400).contains(&hits), "{hits}");
         let mean = (0..100_000).map(|_| dice.gamma(0.5)).sum::<f64>() / 1e5;
         assert!((mean - 0.5).abs() < 0.01, "{mean}");
         assert_ne!(Dice::new(1, 2).next(), Dice::new(2, 1).next());

@@ -24,7 +24,7 @@ use crate::args::{Args, Failure};
 pub fn command(args: &Args) -> Result<(), Failure> {
     let quick = args.has("quick");
     let (runs, beside, extent) = if quick {
-        (200, 60, nulls::Extent { runs: 1_000, seconds: 480 })
+        (200, 60, nulls::Extent { runs: 1_000, seconds: 250 })
     } else {
         (1_000, 400, nulls::Extent { runs: 4_000, seconds: 1_260 })
     };

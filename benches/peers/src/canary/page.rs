@@ -22,7 +22,7 @@ svg{width:100%;height:auto}text{font-size:12px;fill:var(--soft)}h2{margin:2em 0 
 table{border-collapse:collapse;font-size:13px}.scroll{overflow-x:auto}\
 td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid var(--line);font-weight:normal;\
 font-variant-numeric:tabular-nums;white-space:nowrap}td:first-child,th:first-child{text-align:left}\
-.own{font-weight:600}.key span{margin-right:1.5em;white-space:nowrap}li{margin:.2em 0}</style>";
+td.own,th.own,.own td{font-weight:600}.key span{margin-right:1.5em;white-space:nowrap}li{margin:.2em 0}</style>";
 
 pub(super) fn write(
     power: &[power::Row],
@@ -114,7 +114,9 @@ fn beside_others(rows: &[(&str, [Option<u64>; SPIKES.len()])]) -> String {
         for calls in medians {
             let time = calls.map(|calls| calls as f64 / 200.0);
             let text = match (calls, time) {
-                (Some(calls), Some(s)) if s < 120.0 => format!("{} ({s:.0} s)", thousands(*calls)),
+                (Some(calls), Some(s)) if s < 120.0 => {
+                    format!("{} ({} s)", thousands(*calls), (s * 10.0).round() / 10.0)
+                }
                 (Some(calls), Some(s)) => format!("{} ({:.0} min)", thousands(*calls), s / 60.0),
                 _ => "not in 40 min".into(),
             };
@@ -164,8 +166,10 @@ fn wrong(rows: &[nulls::Row]) -> String {
     format!(
         "<h2>Good canaries rolled back</h2><p>The share of {} runs in which a canary that is exactly as good \
          as its baseline is rolled back, while something happens to both. Green: at most 0.005. \
-         <em>misused</em> is this library's test where the guide says that it doesn't hold: told every call \
-         of users who keep to their arm, or with blocks shorter than the arms' latencies differ.</p>\
+         Argo and Kayenta look every 5 and 10 minutes. <em>misused</em> is this library's test where the \
+         guide says that it doesn't hold: with too little of the baseline learned where failures come in \
+         clumps; told every call of users who keep to their arm; with blocks shorter than the arms' \
+         latencies differ.</p>\
          <div class=scroll><table>{table}</table></div>",
         thousands(runs)
     )

@@ -59,8 +59,8 @@ pub(super) fn cases() -> Vec<Case> {
 fn draw(case: &Case, dice: &mut Dice) -> Tick {
     let mut tick = Tick::default();
     for _ in 0..CALLS {
-        let canary = dice.is(case.w);
-        tick.add(canary, dice.is(if canary { case.p_c } else { case.p_b }));
+        let (canary, failed) = dice.both(case.w, |canary| if canary { case.p_c } else { case.p_b });
+        tick.add(canary, failed);
     }
     tick
 }

@@ -98,8 +98,9 @@ pub(super) fn of<'a>(
 pub(super) fn print_nulls(rows: &[nulls::Row], extent: Extent) {
     println!(
         "Share of roll-backs of a canary that is exactly as good; {} runs a row, {} s and 200 calls a \
-         second\n(30 s and 60 s where calls overlap). misused: this library's test, told the calls of \
-         sticky users,\nor with blocks of 250 ms whatever calls take.\n",
+         second,\n30,000 calls learned (30 s and 60 s, and 6,000, where calls overlap). misused: this \
+         library's test where\nclumps come and 6,000 calls are learned; told the calls of sticky users; with \
+         blocks of 250 ms whatever\ncalls take. Argo and Kayenta look every 5 and 10 minutes.\n",
         thousands(extent.runs),
         extent.seconds
     );

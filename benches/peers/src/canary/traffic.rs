@@ -8,7 +8,7 @@ use super::tick::{CALLS, SECOND, Tick};
 pub(super) enum Null {
     /// Each call fails by itself.
     Even { p: f64 },
-    /// What both call fails for a while, from the 60th second on; 1 % before and after.
+    /// What both call fails for so many seconds, from the 60th on; 1 % before and after.
     Outage { seconds: u64, p: f64 },
     /// From 0.1 % to 20 % and back every minute.
     Sinusoid,
@@ -99,14 +99,14 @@ impl Traffic {
                 self.draw_user(w > 0.0, &mut tick);
                 continue;
             }
-            let canary = self.dice.is(w);
+            let (canary, fails) = self.dice.both(w, |_| p);
             let failed = match self.null {
                 Null::EveryFiftieth => self.calls % 50 == 0,
-                Null::Bursts => self.in_a_row(0, 4, 1.0 / 400.0) || self.dice.is(p),
+                Null::Bursts => self.in_a_row(0, 4, 1.0 / 400.0) || fails,
                 Null::Clumps { size } => {
                     self.in_a_row(usize::from(canary), size, 0.01 / f64::from(size))
                 }
-                _ => self.dice.is(p),
+                _ => fails,
             };
             tick.add(canary, failed);
         }

@@ -99,6 +99,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::CircuitOpen,
+        Self::ForcedOpen,
+        Self::BulkheadFull,
+        Self::WaitedTooLong,
+        Self::NotReady,
+        Self::TimedOut,
+        Self::DeadlinePassed,
+        Self::BudgetEmpty,
+        Self::InDoubt,
+        Self::Halted,
+    ];
+
     /// The name in metrics: `circuit_open`, `bulkhead_full`, ...
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,9 @@
 //! says which of them it [`wants`](Sink::wants); what nobody wants costs nothing. Sinks run outside
 //! any lock; a panic in one is caught, counted, and touches nothing else.
 
+mod describe;
+mod runbook;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +20,8 @@ use crate::error::{Rejected, Room};
 use crate::outcome::Outcome;
 use crate::ratio::Ratio;
 use crate::verdict::Judgement;
+
+pub use describe::{Gravity, Symptom, Turn};
 
 /// Something that happened in one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -250,13 +255,52 @@ pub struct Call {
     pub outcome: Outcome,
     /// Was it slow, by the layer's own threshold?
     pub slow: bool,
-    /// How long it took, where the layer measured it.
+    /// How long it took, where the layer measured it and somebody wanted [times](Wants::times).
     pub elapsed: Option<Duration>,
+    /// What the caller got.
+    pub answered: Answered,
 }
 
 impl Call {
-    pub(crate) const fn new(outcome: Outcome, slow: bool, elapsed: Option<Duration>) -> Self {
-        Self { outcome, slow, elapsed }
+    pub(crate) const fn new(outcome: Outcome, answered: Answered) -> Self {
+        Self { outcome, slow: false, elapsed: None, answered }
+    }
+
+    /// The same, with what the layer's clock said of it.
+    pub(crate) const fn timed(mut self, slow: bool, elapsed: Option<Duration>) -> Self {
+        (self.slow, self.elapsed) = (slow, elapsed);
+        self
+    }
+}
+
+/// What came of a call, for whoever made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Answered {
+    /// An answer of the service.
+    Fresh,
+    /// An answer in its place: a kept one, a value, another service's.
+    Substitute,
+    /// No answer: an error, or a refusal further in.
+    Nothing,
+    /// Nobody waits for one any more: the call was dropped.
+    Left,
+}
+
+impl Answered {
+    /// What a layer that passes results on gives.
+    pub(crate) const fn with(result_is_ok: bool) -> Self {
+        if result_is_ok { Self::Fresh } else { Self::Nothing }
+    }
+
+    /// The name in metrics: `fresh`, `substitute`, `nothing`, `left`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Substitute => "substitute",
+            Self::Nothing => "nothing",
+            Self::Left => "left",
+        }
     }
 }
 
@@ -270,13 +314,32 @@ pub struct Wants {
     pub refusals: bool,
     /// One report a finished call.
     pub calls: bool,
+    /// With these reports, how long each call took: a reading of the clock a call.
+    pub times: bool,
 }
 
 impl Wants {
     /// Events alone.
-    pub const EVENTS: Self = Self { events: true, refusals: false, calls: false };
+    pub const EVENTS: Self = Self { events: true, refusals: false, calls: false, times: false };
     /// Everything.
-    pub const ALL: Self = Self { events: true, refusals: true, calls: true };
+    pub const ALL: Self = Self { events: true, refusals: true, calls: true, times: true };
+    const NOTHING: Self = Self { events: false, refusals: false, calls: false, times: false };
+
+    /// Without [`times`](Self::times).
+    #[must_use]
+    pub const fn untimed(mut self) -> Self {
+        self.times = false;
+        self
+    }
+
+    const fn or(self, other: Self) -> Self {
+        Self {
+            events: self.events | other.events,
+            refusals: self.refusals | other.refusals,
+            calls: self.calls | other.calls,
+            times: self.times | (other.calls & other.times),
+        }
+    }
 }
 
 /// Listens to layers: attached once to each, when the layer is built.
@@ -361,16 +424,18 @@ impl Observers {
     }
 
     pub(crate) fn attach(&self, room: Room, name: &'static str) -> Sinks {
-        let all: Box<[_]> = self.0.iter().filter_map(|attach| attach(room, name)).collect();
-        let wants = all.iter().map(|sink| sink.wants()).fold(
-            Wants { events: false, refusals: false, calls: false },
-            |sum, one| Wants {
-                events: sum.events | one.events,
-                refusals: sum.refusals | one.refusals,
-                calls: sum.calls | one.calls,
-            },
-        );
-        Sinks { room, name, wants, all, panics: AtomicU64::new(0) }
+        let mut panics = 0;
+        let mut attached = |attach: &AttachFn| {
+            let sink = || attach(room, name).map(|sink| (sink.wants(), sink));
+            // One that panics hears nothing; the layer is built all the same.
+            catch_unwind(AssertUnwindSafe(sink)).unwrap_or_else(|_| {
+                panics += 1;
+                None
+            })
+        };
+        let all: Box<[_]> = self.0.iter().filter_map(&mut attached).collect();
+        let wants = all.iter().fold(Wants::NOTHING, |sum, (one, _)| sum.or(*one));
+        Sinks { room, name, wants, all, panics: AtomicU64::new(panics) }
     }
 }
 
@@ -385,7 +450,7 @@ pub(crate) struct Sinks {
     room: Room,
     name: &'static str,
     wants: Wants,
-    all: Box<[Box<dyn Sink>]>,
+    all: Box<[(Wants, Box<dyn Sink>)]>,
     panics: AtomicU64,
 }
 
@@ -402,6 +467,12 @@ impl Sinks {
         self.wants.calls
     }
 
+    /// ... and how long each took?
+    #[inline]
+    pub(crate) fn wants_times(&self) -> bool {
+        self.wants.times
+    }
+
     /// Panics caught in sinks so far.
     pub(crate) fn panics(&self) -> u64 {
         // Relaxed: a counter nothing hangs on.
@@ -411,7 +482,7 @@ impl Sinks {
     pub(crate) fn event(&self, at: Moment, kind: Kind) {
         if self.wants.events {
             let event = Event { room: self.room, name: self.name, at, kind };
-            self.each(|sink| sink.event(&event));
+            self.each(|wants| wants.events, |sink| sink.event(&event));
         }
     }
 
@@ -419,7 +490,7 @@ impl Sinks {
     #[inline]
     pub(crate) fn refused(&self, rejected: Rejected) -> Rejected {
         if self.wants.refusals {
-            self.each(|sink| sink.refused(&rejected));
+            self.each(|wants| wants.refusals, |sink| sink.refused(&rejected));
         }
         rejected
     }
@@ -427,13 +498,13 @@ impl Sinks {
     #[inline]
     pub(crate) fn called(&self, call: &Call) {
         if self.wants.calls {
-            self.each(|sink| sink.called(call));
+            self.each(|wants| wants.calls, |sink| sink.called(call));
         }
     }
 
-    #[cold]
-    fn each(&self, report: impl Fn(&dyn Sink)) {
-        for sink in &self.all {
+    #[inline(never)]
+    fn each(&self, wanted: impl Fn(Wants) -> bool, report: impl Fn(&dyn Sink)) {
+        for (_, sink) in self.all.iter().filter(|(wants, _)| wanted(*wants)) {
             if catch_unwind(AssertUnwindSafe(|| report(&**sink))).is_err() {
                 // Relaxed: a counter nothing hangs on.
                 self.panics.fetch_add(1, Ordering::Relaxed);

@@ -27,6 +27,8 @@
 //! | --- | --- |
 //! | `cache` | the cached fallback and its store |
 //! | `http` | HTTP |
+//! | `metrics` | [`telemetry`]: what layers tell, as metrics of the crate `metrics` |
+//! | `tracing` | [`telemetry`]: what layers tell, as events of the crate `tracing` |
 //! | `tower` | a [`budget`] under tower's own retry |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
@@ -59,6 +61,7 @@ pub mod key;
 pub mod kill_switch;
 mod live;
 mod local;
+pub mod measure;
 pub mod outcome;
 pub mod ratio;
 mod readied;
@@ -72,6 +75,7 @@ pub mod stack;
 pub mod stale;
 mod stripe;
 mod sync;
+pub mod telemetry;
 pub mod timeout;
 pub mod verdict;
 mod window;

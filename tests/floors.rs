@@ -4,8 +4,8 @@
 //!  4 roof        stack/ http/ guide/ (see every room)   telemetry/ incident/ (see floors 0 and 1)
 //!  3 middleware  <room>/{mod,layer,service,future,handle}.rs
 //!  2 engines     <room>/{everything else}.rs: no tower, tokio, Poll; nothing of floor 3
-//!  1 vocabulary  outcome event audit verdict key stale retry_after request budget window stats; and, for
-//!                the middleware alone, readied and guarded
+//!  1 vocabulary  outcome event audit verdict measure key stale retry_after request budget window
+//!                stats; and, for the middleware alone, readied and guarded
 //!  0 ground      sync clock ratio rng error criticality local live stripe
 //! ```
 //!
@@ -26,6 +26,7 @@ const VOCABULARY: &[&str] = &[
     "event",
     "audit",
     "verdict",
+    "measure",
     "key",
     "stale",
     "retry_after",
@@ -58,7 +59,7 @@ enum Place<'a> {
     SharedMiddleware,
     Engine(&'a str),
     Middleware(&'a str),
-    Listener,
+    Listener(&'a str),
     Roof,
     /// `lib.rs`.
     Top,
@@ -72,7 +73,7 @@ impl fmt::Display for Place<'_> {
             Self::SharedMiddleware => f.write_str("the shared middleware (floor 1)"),
             Self::Engine(room) => write!(f, "the engine of room `{room}` (floor 2)"),
             Self::Middleware(room) => write!(f, "the middleware of room `{room}` (floor 3)"),
-            Self::Listener => f.write_str("a listener under the roof (floor 4)"),
+            Self::Listener(name) => write!(f, "the listener `{name}` under the roof (floor 4)"),
             Self::Roof => f.write_str("the roof (floor 4)"),
             Self::Top => f.write_str("lib.rs"),
         }
@@ -91,7 +92,7 @@ fn place<'a>(modules: &[&'a str]) -> Place<'a> {
         [top, ..] if VOCABULARY.contains(top) => Place::Vocabulary,
         [top, ..] if SHARED_MIDDLEWARE.contains(top) => Place::SharedMiddleware,
         [top, ..] if ROOF.contains(top) => Place::Roof,
-        [top, ..] if LISTENERS.contains(top) => Place::Listener,
+        [top, ..] if LISTENERS.contains(top) => Place::Listener(top),
         [room] => Place::Middleware(room),
         [room, file, ..] if MIDDLEWARE.contains(file) => Place::Middleware(room),
         [room, ..] => Place::Engine(room),
@@ -118,6 +119,7 @@ fn sees(from: Place<'_>, to: Place<'_>) -> bool {
         (Ground, _) => false,
         (_, Vocabulary) => true,
         (SharedMiddleware | Middleware(_), SharedMiddleware) => true,
+        (Listener(own), Listener(other)) => own == other,
         (Engine(room), Engine(other)) => room == other,
         (Middleware(room), Engine(other) | Middleware(other)) => room == other,
         _ => false,
@@ -129,7 +131,7 @@ fn may_use(from: Place<'_>, file: &[&str], path: &[&str]) -> bool {
     let tower = TOWER.contains(&path[0]) || path.contains(&"Poll");
     let web = WEB.contains(&path[0]);
     match from {
-        Place::Top | Place::Roof | Place::Listener => true,
+        Place::Top | Place::Roof | Place::Listener(_) => true,
         Place::Middleware(_) => !web,
         // Needs no timer and no runtime.
         Place::SharedMiddleware => !web && path[0] != "tokio",
@@ -525,6 +527,8 @@ mod checker {
         assert!(lines("lib.rs", "pub use breaker::CircuitBreaker;").is_empty());
         assert_eq!(lines("telemetry/metrics.rs", import), [1]);
         assert!(lines("incident/record.rs", "use crate::event::Event;").is_empty());
+        assert!(lines("incident/record.rs", "use super::clerk::Clerk;").is_empty());
+        assert_eq!(lines("incident/record.rs", "use crate::telemetry::CATALOGUE;"), [1]);
         assert_eq!(lines("breaker/service.rs", "use crate::stack::payment;"), [1]);
     }
 

@@ -645,3 +645,192 @@ async fn a_retry_is_outside_the_breaker_and_inside_the_fallback() {
     assert_eq!(refused.rejected().unwrap().reason, Reason::ForcedOpen);
     assert_eq!(client.calls(), 4, "and an open circuit is not tried again");
 }
+
+mod objective {
+    use super::*;
+    use seawall::outcome::{ByResult, Outcome};
+    use seawall::slo::{Objective, RefusedAs, StaleAs};
+
+    #[tokio::test(start_paused = true)]
+    async fn it_counts_what_the_caller_sees_and_not_what_happens_inside() {
+        let client = Client::default();
+        let sees = StaleAs::new(Outcome::Success, RefusedAs::new(Outcome::Failure, ByResult));
+        let stack = stack::payment("payments")
+            .slo(Objective::availability("checkout", 0.9), sees)
+            .cached(reads())
+            .build()
+            .unwrap();
+        let payments = stack.service(client.clone());
+        payments.clone().oneshot(7).await.unwrap();
+        client.does(1);
+        // A hundred failures inside, each answered from the cache; and one call that has no answer.
+        for _ in 0..100 {
+            assert!(payments.clone().oneshot(7).await.unwrap().is_stale());
+        }
+        assert!(payments.clone().oneshot(8).await.is_err());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        stack.handles().slo.tick();
+        let seen = stack.handles().slo.snapshot();
+        assert_eq!((seen.total, seen.bad), (102, 1));
+    }
+}
+
+mod deadline {
+    use super::*;
+    use seawall::outcome::ErrInDoubt;
+    use seawall::request::Ask;
+    use seawall::retry::RetryConfig;
+    use tokio::time::Instant;
+    use tower::util::MapRequest;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_bounds_all_attempts_together_and_begins_none_that_cannot_end() {
+        let client = Client::default();
+        client.does(2);
+        let stack = stack::payment("payments")
+            .retry(RetryConfig::new("payments").attempts(10), ErrInDoubt)
+            .deadline(2_500 * MILLI)
+            .build()
+            .unwrap();
+        let payments = stack.service(MapRequest::new(client.clone(), Ask::<u64>::into_inner));
+        let began = Instant::now();
+        let error = payments.clone().oneshot(Ask::read(7)).await.unwrap_err();
+        assert_eq!(error.rejected().unwrap().room, Room::Timeout);
+        assert!(began.elapsed() <= 2_500 * MILLI, "{:?}", began.elapsed());
+        assert!((2..=3).contains(&client.calls()), "{} attempts", client.calls());
+        assert_eq!(stack.handles().bulkhead.snapshot().in_flight, 0);
+
+        // What the request says counts where it is earlier; and nothing is sent when it has passed.
+        let now = seawall::clock::Clock::default().now();
+        let before = (client.calls(), Instant::now());
+        let soon = Ask::read(7).by(now.plus(300 * MILLI));
+        payments.clone().oneshot(soon).await.unwrap_err();
+        assert_eq!((client.calls() - before.0, before.1.elapsed()), (1, 300 * MILLI));
+        let late = payments.oneshot(Ask::read(7).by(now)).await.unwrap_err();
+        assert_eq!(late.rejected().unwrap().reason, Reason::DeadlinePassed);
+        assert_eq!(client.calls() - before.0, 1);
+    }
+
+    #[test]
+    fn one_that_no_attempt_could_use_up_is_a_config_error() {
+        let error = stack::payment("payments").deadline(999 * MILLI).build().unwrap_err();
+        assert_eq!((error.field(), error.range()), ("deadline", "at least the attempt timeout"));
+        assert!(stack::payment("payments").deadline(1_000 * MILLI).build().is_ok());
+        let own = stack::payment("payments").deadline(500 * MILLI).timeout(400 * MILLI).build();
+        assert!(own.is_ok());
+        assert!(stack::payment("payments").no_timeout().deadline(MILLI).build().is_ok());
+    }
+}
+
+mod canary {
+    use super::*;
+    use seawall::canary::{CanaryConfig, Data};
+    use seawall::ratio::Ratio;
+    use seawall::verdict::{Stream, Verdict};
+
+    fn trial() -> CanaryConfig {
+        CanaryConfig::new("payments-v2").learn(Duration::ZERO).no_warm_up()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_arm_has_a_breaker_of_its_own_under_its_own_name() {
+        let (baseline, canary) = (Client::default(), Client::default());
+        let stack = stack::payment("payments")
+            .canary(trial().only_watch(true), |canary| canary)
+            .build()
+            .unwrap();
+        let payments = stack.split(baseline.clone(), canary.clone());
+        let handles = stack.handles();
+        assert!(handles.canary.comparison.set_weight(Ratio::percent(50).unwrap()));
+        canary.does(1);
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..1_000 {
+            if let Err(Error::Rejected(refused)) = payments.clone().oneshot(7).await {
+                assert_eq!(refused.reason, Reason::CircuitOpen);
+                names.insert(refused.name);
+            }
+        }
+        assert_eq!(handles.canary.arm.breaker.snapshot().state, Circuit::Open);
+        assert_eq!(handles.breaker.snapshot().state, Circuit::Closed, "the baseline's is its own");
+        assert_eq!(Vec::from_iter(names), ["payments-v2"]);
+        assert!(baseline.calls() > 400, "{}", baseline.calls());
+        assert!(canary.calls() <= 21, "{}", canary.calls());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_answers_take_it_out_though_a_cache_stands_outside() {
+        let (baseline, canary) = (Client::default(), Client::default());
+        let wrong =
+            canary.clone().map_response(|answer: Answer<u64>| Answer::fresh(answer.value + 1));
+        let stack = stack::payment("payments")
+            .cached(reads())
+            .canary(trial(), |canary| {
+                canary.check(
+                    |id: &u64, answer: &Answer<u64>| {
+                        if answer.value == id * 100 { Data::Ok } else { Data::Bad }
+                    },
+                )
+            })
+            .build()
+            .unwrap();
+        let payments = stack.split(baseline, wrong);
+        let comparison = &stack.handles().canary.comparison;
+        assert!(comparison.set_weight(Ratio::percent(5).unwrap()));
+        let mut wrongs = 0;
+        for id in 0..10_000 {
+            let answer = payments.clone().oneshot(id).await.unwrap();
+            wrongs += u32::from(answer.value != id * 100);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let verdict = comparison.snapshot().verdict;
+        let Verdict::RollBack(seawall::verdict::Cause::Worse(Stream::BadData)) = verdict else {
+            panic!("{verdict}")
+        };
+        assert!((4..=200).contains(&wrongs), "{wrongs} wrong answers before it was taken out");
+        assert_eq!(comparison.snapshot().weight, Ratio::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dependency_that_fails_in_both_arms_is_no_reason_to_take_it_out() {
+        let (baseline, canary) = (Client::default(), Client::default());
+        let stack = stack::payment("payments").canary(trial(), |canary| canary).build().unwrap();
+        let payments = stack.split(baseline.clone(), canary.clone());
+        let comparison = &stack.handles().canary.comparison;
+        assert!(comparison.set_weight(Ratio::percent(20).unwrap()));
+        for step in 0..60_000 {
+            let what = u32::from((20_000..40_000).contains(&step));
+            baseline.does(what);
+            canary.does(what);
+            let _ = payments.clone().oneshot(7).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(!comparison.snapshot().verdict.is_roll_back(), "at {step} ms");
+        }
+        assert_eq!(comparison.snapshot().weight, Ratio::percent(20).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_switch_on_bypass_leads_to_the_baseline_and_on_halt_to_the_cache() {
+        use seawall::kill_switch::{KillSwitch, KillSwitchConfig, Mode};
+
+        let (baseline, canary) = (Client::default(), Client::default());
+        let switch = KillSwitch::new(KillSwitchConfig::new("payments"));
+        let stack = stack::payment("payments")
+            .cached(reads())
+            .kill_switch(&switch)
+            .canary(trial(), |canary| canary)
+            .build()
+            .unwrap();
+        let payments = stack.split(baseline.clone(), canary.clone());
+        assert!(stack.handles().canary.comparison.set_weight(Ratio::ONE));
+        assert!(!payments.clone().oneshot(7).await.unwrap().is_stale());
+        assert_eq!((baseline.calls(), canary.calls()), (0, 1));
+        switch.flip(Mode::Bypass, "test", "past all of it");
+        payments.clone().oneshot(7).await.unwrap();
+        assert_eq!((baseline.calls(), canary.calls()), (1, 1));
+        switch.flip(Mode::Halt, "test", "nothing goes out");
+        assert!(payments.clone().oneshot(7).await.unwrap().is_stale());
+        assert_eq!((baseline.calls(), canary.calls()), (1, 1));
+    }
+}

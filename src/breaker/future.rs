@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::engine::{Ending, Ticket};
 use super::layer::Shared;
 use crate::error::Carry;
-use crate::event::Call;
+use crate::event::{Answered, Call};
 use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
 use crate::local::Local;
 use crate::outcome::{Classify, Outcome, judge};
@@ -30,7 +30,7 @@ impl<C> Admitted<C> {
 
     /// The call ended so.
     #[inline]
-    fn settle(self, outcome: Outcome, advice: Option<Duration>) {
+    fn settle(self, outcome: Outcome, answered: Answered, advice: Option<Duration>) {
         let circuit = &self.local.circuit;
         let mut slow = false;
         if outcome == Outcome::Ignored {
@@ -42,15 +42,16 @@ impl<C> Admitted<C> {
             slow = was_slow;
             circuit.tell(transition);
         }
-        self.report(outcome, slow);
+        self.report(Call::new(outcome, answered), slow);
     }
 
     #[inline]
-    fn report(&self, outcome: Outcome, slow: bool) {
+    fn report(&self, call: Call, slow: bool) {
         let circuit = &self.local.circuit;
         if circuit.sinks.wants_calls() {
-            let elapsed = self.ticket.elapsed(circuit.clock.now());
-            circuit.sinks.called(&Call::new(outcome, slow, elapsed));
+            let time = || self.ticket.elapsed(circuit.clock.now());
+            let elapsed = if circuit.sinks.wants_times() { time() } else { None };
+            circuit.sinks.called(&call.timed(slow, elapsed));
         }
     }
 }
@@ -63,13 +64,13 @@ impl<C> Settle for Admitted<C> {
 
     fn unfinished(self, how: Unfinished) {
         if how == Unfinished::Panicked {
-            return self.settle(Outcome::Failure, None);
+            return self.settle(Outcome::Failure, Answered::Nothing, None);
         }
         let circuit = &self.local.circuit;
         let (counted, transition) = circuit.engine.abandon(self.ticket, || circuit.clock.now());
         circuit.tell(transition);
         let outcome = if counted { Outcome::InDoubt } else { Outcome::Ignored };
-        self.report(outcome, counted);
+        self.report(Call::new(outcome, Answered::Left), counted);
     }
 }
 
@@ -86,7 +87,7 @@ where
             let outcome = judge(classify, result);
             let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
             if let Some(call) = unjudged.0.take() {
-                call.settle(outcome, advice);
+                call.settle(outcome, Answered::with(result.is_ok()), advice);
             }
         }
     }

@@ -7,8 +7,10 @@ use tokio::sync::watch;
 
 use super::config::CircuitBreakerConfig;
 use super::layer::Circuitry;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::{Circuit, Counts, Kind};
+use crate::measure::{Level, Measure, Measurement};
+use crate::ratio::Ratio;
 
 /// Reads a circuit and steers it. Clones reach the same one.
 ///
@@ -177,5 +179,16 @@ impl CircuitBreakerHandle {
     /// Panics caught in this breaker's observers.
     pub fn observer_panics(&self) -> u64 {
         self.circuit.sinks.panics()
+    }
+}
+
+impl Measure for CircuitBreakerHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let counts = self.snapshot().counts;
+        let name = self.circuit.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Breaker, name, level));
+        show(Level::FailureRatio(counts.failure_ratio().unwrap_or(Ratio::ZERO)));
+        show(Level::SlowRatio(counts.slow_ratio().unwrap_or(Ratio::ZERO)));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

@@ -9,6 +9,7 @@ use super::bucket::{Bucket, Cost, TOKEN};
 use super::config::BudgetConfig;
 use crate::clock::Clock;
 use crate::error::ConfigError;
+use crate::ratio::Ratio;
 
 /// How many calls may be repeated. Clones share the tokens.
 #[derive(Clone)]
@@ -31,6 +32,13 @@ pub struct Snapshot {
     pub tokens: u32,
     /// The most there can be.
     pub burst: u32,
+}
+
+impl Snapshot {
+    /// What is left, as a share of the most there can be.
+    pub fn left(&self) -> Ratio {
+        Ratio::of(self.tokens.into(), self.burst.into()).unwrap_or(Ratio::ZERO)
+    }
 }
 
 impl Default for Budget {

@@ -6,6 +6,7 @@ use super::saturation::Watch;
 use crate::clock::Clock;
 use crate::error::Room;
 use crate::event::{Observe, Observers, Sinks};
+use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
 
 /// The settings of a [`Gauge`].
@@ -107,5 +108,18 @@ impl Gauge {
     /// Panics caught in this gauge's observers.
     pub fn observer_panics(&self) -> u64 {
         self.0.sinks.panics()
+    }
+}
+
+impl Measure for Gauge {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let (used, size) = self.0.watch.last();
+        let share = Ratio::of(used.into(), size.into()).unwrap_or(Ratio::ZERO);
+        let name = self.0.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Pool, name, level));
+        show(Level::InFlight(used));
+        show(Level::Limit(size));
+        show(Level::Utilization(share));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

@@ -7,8 +7,9 @@ use super::config::BulkheadConfig;
 use super::layer::Shared;
 use super::saturation;
 use crate::criticality::Criticality;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
 
 /// Reads a bulkhead, and changes its settings while calls run. Clones reach the same one.
@@ -151,5 +152,18 @@ impl BulkheadHandle {
     /// Panics caught in this bulkhead's observers.
     pub fn observer_panics(&self) -> u64 {
         self.shared.sinks.panics()
+    }
+}
+
+impl Measure for BulkheadHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.shared.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Bulkhead, name, level));
+        show(Level::InFlight(seen.in_flight));
+        show(Level::Limit(seen.limit));
+        show(Level::Waiting(seen.waiting));
+        show(Level::Utilization(seen.utilization()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

@@ -69,6 +69,12 @@ impl Watch {
         told.into_iter().flatten().for_each(|kind| sinks.event(now, kind));
     }
 
+    /// What was read last: used, and size.
+    pub(crate) fn last(&self) -> (u32, u32) {
+        let last = self.0.lock().last;
+        (last.used, last.size)
+    }
+
     /// Was it saturated, and isn't clear yet?
     pub(crate) fn is_raised(&self) -> bool {
         self.0.lock().raised.is_some()

@@ -230,6 +230,20 @@ impl CanaryConfig {
         self
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where other rooms' settings come from, too.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
     /// The share of answers to check.
     pub(super) fn checked_rate(&self) -> Result<Ratio, ConfigError> {
         Ratio::new(self.check_rate)

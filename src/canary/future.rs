@@ -13,7 +13,7 @@ use super::engine::Ticket;
 use super::layer::Shared;
 use super::tell::{Routed, Tell};
 use crate::error::Carry;
-use crate::event::Call;
+use crate::event::{Answered, Call};
 use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
 use crate::local::Local;
 use crate::outcome::{Classify, Outcome, judge};
@@ -99,7 +99,7 @@ impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
     }
 
     #[inline]
-    fn end(&self, ticket: Ticket, outcome: Outcome) {
+    fn end(&self, ticket: Ticket, outcome: Outcome, answered: Answered) {
         let trial = &self.local.trial;
         if outcome == Outcome::Ignored {
             trial.engine.withdraw(ticket);
@@ -108,7 +108,7 @@ impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
             trial.tell(trial.engine.end(ticket, failed, || trial.clock.now()));
         }
         if trial.sinks.wants_calls() {
-            trial.sinks.called(&Call::new(outcome, false, None));
+            trial.sinks.called(&Call::new(outcome, answered));
         }
     }
 }
@@ -116,8 +116,10 @@ impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
 impl<Req, Res, C, K: Check<Req, Res>, T> Settle for Counted<Req, Res, C, K, T> {
     fn unfinished(self, how: Unfinished) {
         if let Some(ticket) = self.ticket {
-            let panicked = how == Unfinished::Panicked;
-            self.end(ticket, if panicked { Outcome::Failure } else { Outcome::Ignored });
+            match how {
+                Unfinished::Panicked => self.end(ticket, Outcome::Failure, Answered::Nothing),
+                Unfinished::Dropped => self.end(ticket, Outcome::Ignored, Answered::Left),
+            }
         }
     }
 }
@@ -143,6 +145,6 @@ where
             let check = &self.local.check;
             self.local.trial.check(ticket.arm, || check.check(kept, response));
         }
-        self.end(ticket, outcome);
+        self.end(ticket, outcome, Answered::with(result.is_ok()));
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::layer::Trial;
+use crate::error::Room;
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
-use crate::verdict::{Evidence, Totals, Verdict};
+use crate::verdict::{Arm, Evidence, Totals, Verdict};
 
 /// Reads a comparison, and sets the canary's share of the calls. Clones reach the same one.
 ///
@@ -117,5 +119,21 @@ impl CanaryHandle {
     /// Panics caught in this canary's observers.
     pub fn observer_panics(&self) -> u64 {
         self.trial.sinks.panics()
+    }
+}
+
+impl Measure for CanaryHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.trial.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Canary, name, level));
+        show(Level::Verdict(seen.verdict));
+        show(Level::Weight(seen.weight));
+        show(Level::Evidence(seen.log_evidence));
+        let arms = seen.totals.errors;
+        for (arm, of) in [(Arm::Baseline, arms.baseline), (Arm::Canary, arms.canary)] {
+            show(Level::Compared { arm, calls: of.calls, failed: of.bad });
+        }
+        show(Level::HookPanics(self.observer_panics() + seen.check_panics));
     }
 }

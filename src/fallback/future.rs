@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::layer::Shared;
 use super::plan::{Failed, Plan};
 use crate::error::{Carry, Reason, Rejected, Room};
-use crate::event::Call;
+use crate::event::{Answered, Call};
 use crate::local::Local;
 use crate::outcome::{Classify, Outcome, judge};
 use crate::stale::Cause;
@@ -82,27 +82,34 @@ impl<P, C> Shared<P, C> {
         C: Classify<Res, E>,
     {
         let outcome = judge(&self.classify, result.as_ref());
-        if self.sinks.wants_calls() {
-            self.sinks.called(&Call::new(outcome, false, None));
-        }
+        let report = |answered| {
+            if self.sinks.wants_calls() {
+                self.sinks.called(&Call::new(outcome, answered));
+            }
+        };
         let rejected = result.as_ref().err().and_then(Carry::rejected);
         let cause = match (rejected, outcome) {
             (Some(rejected), _) => Cause::Rejected(*rejected),
             (None, Outcome::Failure | Outcome::InDoubt) => Cause::Failed(outcome),
-            (None, Outcome::Ignored) => return result,
+            (None, Outcome::Ignored) => {
+                report(Answered::with(result.is_ok()));
+                return result;
+            }
             (None, Outcome::Success) => {
                 if let Ok(response) = &result {
                     self.plan.good(context, response);
                 }
+                report(Answered::Fresh);
                 return result;
             }
         };
         let failed = Failed::new(cause, result.as_ref());
         let answer = self.plan.answer(context, &failed);
-        let count = match answer {
-            Some(_) => &self.counts.answered,
-            None => &self.counts.passed_on,
+        let (count, answered) = match answer {
+            Some(_) => (&self.counts.answered, Answered::Substitute),
+            None => (&self.counts.passed_on, Answered::with(result.is_ok())),
         };
+        report(answered);
         // Relaxed: a counter nothing hangs on.
         count.fetch_add(1, Ordering::Relaxed);
         answer.map_or(result, Ok)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::layer::Counts;
+use crate::error::Room;
 use crate::event::Sinks;
+use crate::measure::{Level, Measure, Measurement};
 use crate::sync::Ordering;
 
 #[cfg(feature = "cache")]
@@ -186,5 +188,25 @@ impl<T> Clone for CachedHandle<T> {
 impl<T> std::fmt::Debug for CachedHandle<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.snapshot().fmt(f)
+    }
+}
+
+impl Measure for FallbackHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let panics = Level::HookPanics(self.observer_panics());
+        show(Measurement::new(Room::Fallback, self.sinks.name(), panics));
+    }
+}
+
+#[cfg(feature = "cache")]
+impl<T> Measure for CachedHandle<T> {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.core.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Fallback, name, level));
+        show(Level::CacheBytes(seen.bytes));
+        show(Level::CacheEntries(seen.entries as u64));
+        show(Level::StaleShare(seen.stale_share().unwrap_or(Ratio::ZERO)));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

@@ -13,7 +13,7 @@ use super::layer::Shared;
 use crate::budget::{Cost, Paid};
 use crate::clock::Moment;
 use crate::error::{Carry, Reason, Rejected, Room};
-use crate::event::Call;
+use crate::event::{Answered, Call};
 use crate::local::Local;
 use crate::outcome::{Classify, judge};
 use crate::request::{Attempt, Marked};
@@ -176,7 +176,8 @@ impl<S, R, C> Ongoing<S, R, C> {
             }
         }
         if rules.sinks.wants_calls() {
-            rules.sinks.called(&Call::new(outcome, leg == Leg::Second, None));
+            let call = Call::new(outcome, Answered::with(result.is_ok()));
+            rules.sinks.called(&call.timed(leg == Leg::Second, None));
         }
         good
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::config::HedgeConfig;
 use super::layer::Rules;
 use crate::budget::{self, Budget};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 
 /// Reads a hedge, and changes its settings while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -91,5 +92,16 @@ impl HedgeHandle {
     /// Panics caught in this hedge's observers.
     pub fn observer_panics(&self) -> u64 {
         self.rules.sinks.panics()
+    }
+}
+
+impl Measure for HedgeHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.rules.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Hedge, name, level));
+        show(Level::Hedged(seen.hedges));
+        show(Level::Budget(seen.budget.left()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

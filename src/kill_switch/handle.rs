@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::source::Source;
 use super::switch::KillSwitch;
-use crate::error::{ConfigError, check};
+use crate::error::{ConfigError, Room, check};
+use crate::measure::{Level, Measure, Measurement};
 
 impl KillSwitch {
     /// Consults `source` now and every `interval`, for as long as the future is polled.
@@ -29,5 +30,13 @@ impl KillSwitch {
                 tokio::time::sleep(interval).await;
             }
         })
+    }
+}
+
+impl Measure for KillSwitch {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let mut show = |level| show(Measurement::new(Room::KillSwitch, self.name(), level));
+        show(Level::Position(self.mode().as_str()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

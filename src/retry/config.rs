@@ -145,6 +145,12 @@ impl RetryConfig {
         self
     }
 
+    /// The same settings under another name.
+    pub(crate) fn rename(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
     /// With the clock and the observers of a whole stack.
     pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
         if let Some(clock) = clock {

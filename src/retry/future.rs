@@ -15,7 +15,7 @@ use super::layer::Shared;
 use crate::budget::{Paid, Withdrawn};
 use crate::clock::Moment;
 use crate::error::{Carry, Reason, Rejected, Room};
-use crate::event::Call;
+use crate::event::{Answered, Call};
 use crate::local::Local;
 use crate::outcome::{Classify, Outcome, judge};
 use crate::request::{Attempt, IdempotencyKey, Marked, Operation};
@@ -216,7 +216,8 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     fn report(&self) {
         let sinks = &self.local.rules.sinks;
         if sinks.wants_calls() {
-            sinks.called(&Call::new(self.outcome, false, None));
+            let answered = Answered::with(self.outcome == Outcome::Success);
+            sinks.called(&Call::new(self.outcome, answered));
         }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::config::RetryConfig;
 use super::layer::Rules;
 use crate::budget::{self, Budget};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 
 /// Reads a retry, and changes its rules while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -107,5 +108,16 @@ impl RetryHandle {
     /// Panics caught in this retry's observers and in its reconcile hook.
     pub fn observer_panics(&self) -> u64 {
         self.rules.sinks.panics() + self.rules.engine.counts.hook_panics.get()
+    }
+}
+
+impl Measure for RetryHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.rules.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Retry, name, level));
+        show(Level::Retried(seen.retries));
+        show(Level::Budget(seen.budget.left()));
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

@@ -71,6 +71,15 @@ impl Objective {
         self
     }
 
+    /// With the clock and the observers that it has in common with others.
+    pub(crate) fn share(mut self, clock: Option<&Clock>, observers: &Observers) -> Self {
+        if let Some(clock) = clock {
+            self.clock = clock.clone();
+        }
+        self.observers.extend(observers);
+        self
+    }
+
     /// The share of bad calls that is allowed, and the factors.
     pub(super) fn checked(&self) -> Result<(f64, [f64; 3]), ConfigError> {
         let target = check("target", self.target, "above 0 and at most 1", |&target| {

@@ -109,6 +109,11 @@ impl Engine {
         sum
     }
 
+    /// The share of good calls that is asked for.
+    pub(crate) fn target(&self) -> f64 {
+        1.0 - self.allowed
+    }
+
     /// As of the last tick.
     pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
         self.stock.lock().snapshot(nanos(now.since(self.start)), self.allowed)

@@ -9,6 +9,7 @@ use super::rules::Snapshot;
 use crate::clock::Clock;
 use crate::error::{ConfigError, Room};
 use crate::event::{BurnAlert, Kind, Sinks};
+use crate::measure::{Level, Measure, Measurement};
 
 /// Records calls against an [`Objective`]. Clones record against the same one.
 #[derive(Clone, Debug)]
@@ -91,5 +92,21 @@ impl Core {
                 }),
             );
         }
+    }
+}
+
+impl Measure for Slo {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let seen = self.snapshot();
+        let name = self.0.sinks.name();
+        let mut show = |level| show(Measurement::new(Room::Slo, name, level));
+        for burn in seen.burns {
+            // No calls, no burn.
+            show(Level::Burn { window: burn.window, rate: burn.rate.unwrap_or(0.0) });
+        }
+        show(Level::BudgetLeft(seen.budget_left.unwrap_or(1.0)));
+        show(Level::Target(self.0.engine.target()));
+        show(Level::Recorded { total: seen.total, bad: seen.bad });
+        show(Level::HookPanics(self.observer_panics()));
     }
 }

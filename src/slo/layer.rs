@@ -15,28 +15,14 @@ use crate::outcome::ByResult;
 /// It changes nothing about the calls. Outermost, it sees what the caller sees: a stale answer is then a
 /// success, unless the classifier says otherwise ([`StaleAs`](super::StaleAs)), and a refusal that comes
 /// through is nobody's fault by default ([`Outcome::Ignored`](crate::outcome::Outcome)); to your users it
-/// is a failure, so say so:
+/// is a failure, so say so ([`RefusedAs`](super::RefusedAs)):
 ///
 /// ```
-/// use seawall::error::{BoxError, Rejected};
-/// use seawall::outcome::{Classify, Outcome};
-/// use seawall::slo::{Objective, Slo, SloLayer};
-///
-/// /// As the user sees it.
-/// #[derive(Clone)]
-/// struct UserSees;
-///
-/// impl<Res> Classify<Res, BoxError> for UserSees {
-///     fn classify(&self, result: Result<&Res, &BoxError>) -> Outcome {
-///         if result.is_ok() { Outcome::Success } else { Outcome::Failure }
-///     }
-///     fn rejected(&self, _: &Rejected) -> Outcome {
-///         Outcome::Failure
-///     }
-/// }
+/// use seawall::outcome::{ByResult, Outcome};
+/// use seawall::slo::{Objective, RefusedAs, Slo, SloLayer};
 ///
 /// let slo = Slo::new(Objective::availability("checkout", 0.999)).unwrap();
-/// let layer = SloLayer::new(&slo).classify(UserSees);
+/// let layer = SloLayer::new(&slo).classify(RefusedAs::new(Outcome::Failure, ByResult));
 /// # let _ = layer;
 /// ```
 #[derive(Clone, Debug)]

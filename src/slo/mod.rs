@@ -51,7 +51,7 @@
 //! # When to use it
 //! One objective for each thing a user would complain about, outermost in the stack, so that it sees what
 //! the user sees. What a refusal or a stale answer is to the objective, say explicitly
-//! ([`SloLayer::classify`], [`StaleAs`]).
+//! ([`SloLayer::classify`], [`RefusedAs`], [`StaleAs`]).
 //!
 //! # When not
 //! For the objective of a whole fleet over 30 days: sum the counters of all processes where they are
@@ -63,6 +63,7 @@ mod engine;
 pub mod future;
 mod handle;
 mod layer;
+mod refused_as;
 mod ring;
 mod rules;
 mod service;
@@ -71,6 +72,7 @@ mod stale_as;
 pub use config::Objective;
 pub use handle::Slo;
 pub use layer::SloLayer;
+pub use refused_as::RefusedAs;
 pub use rules::{Alert, Burn, Snapshot};
 pub use service::Observed;
 pub use stale_as::StaleAs;

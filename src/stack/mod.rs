@@ -1,38 +1,50 @@
 //! The layers in the order that works, with defaults that fit a payment client.
 //!
-//! Each room is useful alone; most of the value lies in their order. The fallback must see every
-//! refusal, so it is outermost. A refusal must cost nothing, so the breaker comes before the bulkhead,
-//! and neither a full bulkhead nor an open circuit may count as the service's failure. A timeout must
-//! be seen by the breaker and must give the bulkhead's place back, so it is inside both. And a client
-//! that never becomes ready must be timed out like one that never answers, so readiness is waited for
-//! inside the call.
+//! Each room is useful alone; most of the value lies in their order. What was promised is held against
+//! what the caller sees, so the objective is outermost. The fallback must see every refusal, so it comes
+//! next. A deadline bounds all attempts together, so it is outside the retry. A canary is judged by what
+//! became of a call after all its attempts, and must not hide behind the cache; and each version has a
+//! breaker of its own, or the sick one would close the other's way. A refusal must cost nothing, so the
+//! breaker comes before the bulkhead, and neither a full bulkhead nor an open circuit may count as the
+//! service's failure. A timeout must be seen by the breaker and must give the bulkhead's place back, so it
+//! is inside both. And a client that never becomes ready must be timed out like one that never answers, so
+//! readiness is waited for inside the call.
 //!
 //! ```text
-//!   call ─▶ fallback       answers with the last good response, marked, when what is inside can't
+//!   call ─▶ objective      counts what the caller sees, and tells when the budget burns too fast
+//!           │
+//!           ▼
+//!           fallback       answers with the last good response, marked, when what is inside can't
 //!           │
 //!           ▼
 //!           kill switch    halts at an operator's word, or leads past everything
 //!           │
 //!           ▼
-//!           retry          repeats what may be repeated, within a budget; each attempt passes the rest
+//!           deadline       bounds all attempts together
 //!           │
 //!           ▼
-//!           breaker        refuses at once while the service is sick
-//!           │
-//!           ▼
-//!           bulkhead       bounds the calls in flight
-//!           │
-//!           ▼
-//!           timeout        bounds one attempt
-//!           │
-//!           ▼
-//!           ready          waits for the client inside the call
-//!           │
-//!           ▼
-//!           http::Buffer   makes the body of a read part of the call (HTTP only)
-//!           │
-//!           ▼
-//!           the client     hyper, reqwest, tonic, any tower::Service
+//!           canary ────────────────────┐   shares the calls between two versions, and compares them
+//!           │ baseline                 │ canary
+//!           ▼                          ▼
+//!           retry                      retry      repeats what may be repeated, within a budget
+//!           │                          │
+//!           ▼                          ▼
+//!           breaker                    breaker    refuses at once while the service is sick
+//!           │                          │
+//!           ▼                          ▼
+//!           bulkhead                   bulkhead   bounds the calls in flight
+//!           │                          │
+//!           ▼                          ▼
+//!           timeout                    timeout    bounds one attempt
+//!           │                          │
+//!           ▼                          ▼
+//!           ready                      ready      waits for the client inside the call
+//!           │                          │
+//!           ▼                          ▼
+//!           http::Buffer               http::Buffer   makes the body of a read part of the call
+//!           │                          │
+//!           ▼                          ▼
+//!           the client                 the client's next version
 //! ```
 //!
 //! ```
@@ -86,16 +98,23 @@
 //! # When not
 //! When you need one room only, or another order: build it from the rooms with `ServiceBuilder`.
 
+mod arm;
 mod boxed;
+mod edge;
 mod lift;
 mod part;
 mod payment;
 mod stacked;
 
+pub use arm::{Arm, ArmHandles, ArmLayers, Guard, Parts, UnderDeadline};
 pub use boxed::Boxed;
+pub use edge::Edge;
 pub use lift::{Lift, LiftFuture, LiftLayer};
 #[cfg(feature = "cache")]
 pub use part::CachedPart;
-pub use part::{Again, Breaker, Common, Custom, Off, Part};
+pub use part::{
+    Again, Bounded, Breaker, CanaryHandles, CanaryLayers, CanaryPart, Common, Custom, DeadlinePart,
+    Off, Part, SloPart, Trial,
+};
 pub use payment::{Payment, payment};
-pub use stacked::{Handles, Layers, Past, Stack};
+pub use stacked::{Handles, Layers, Past, SplitLayer, Stack};

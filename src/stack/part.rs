@@ -1,17 +1,23 @@
 //! The parts of a stack: each a room's settings, a layer of the user's, or nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use tower_layer::Identity;
 
+use super::arm::Parts;
 use crate::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerLayer};
-use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer};
+use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer, OneClass};
+use crate::canary::{Canary, CanaryConfig, CanaryHandle};
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::event::Observers;
 use crate::kill_switch::{KillSwitch, KillSwitchLayer};
+use crate::measure::{Measure, Measurement};
 use crate::outcome::ByResult;
+use crate::request::InRequest;
 use crate::retry::{RetryConfig, RetryHandle, RetryLayer};
+use crate::slo::{Objective, Slo, SloLayer};
 use crate::timeout::{TimeoutConfig, TimeoutHandle, TimeoutLayer};
 
 /// What all parts of a stack have in common.
@@ -41,6 +47,15 @@ pub trait Part {
     /// The longest that one call can take here, if this part limits that.
     fn limit(&self) -> Option<Duration> {
         None
+    }
+
+    /// The same part under another name, where it has one: for a second arm.
+    #[must_use]
+    fn rename(self, _name: &'static str) -> Self
+    where
+        Self: Sized,
+    {
+        self
     }
 }
 
@@ -91,6 +106,10 @@ impl<C> Part for Breaker<C> {
         let handle = layer.handle();
         Ok((layer, handle))
     }
+
+    fn rename(self, name: &'static str) -> Self {
+        Self { config: self.config.rename(name), ..self }
+    }
 }
 
 /// The retry's settings, and who classifies for it.
@@ -110,6 +129,10 @@ impl<C> Part for Again<C> {
         let handle = layer.handle();
         Ok((layer, handle))
     }
+
+    fn rename(self, name: &'static str) -> Self {
+        Self { config: self.config.rename(name), ..self }
+    }
 }
 
 impl Part for KillSwitch {
@@ -121,14 +144,26 @@ impl Part for KillSwitch {
     }
 }
 
-impl Part for BulkheadConfig {
-    type Layer = BulkheadLayer;
+/// The bulkhead's settings, and who tells it what a request is worth.
+#[derive(Clone, Debug)]
+pub struct Bounded<C = OneClass> {
+    pub(super) config: BulkheadConfig,
+    pub(super) rank: C,
+}
+
+impl<C> Part for Bounded<C> {
+    type Layer = BulkheadLayer<C>;
     type Handle = BulkheadHandle;
 
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
-        let layer = BulkheadLayer::new(self.share_with(common.clock.as_ref(), &common.observers))?;
+        let config = self.config.share_with(common.clock.as_ref(), &common.observers);
+        let layer = BulkheadLayer::new(config)?.rank(self.rank);
         let handle = layer.handle();
         Ok((layer, handle))
+    }
+
+    fn rename(self, name: &'static str) -> Self {
+        Self { config: self.config.rename(name), ..self }
     }
 }
 
@@ -145,6 +180,135 @@ impl Part for TimeoutConfig {
     fn limit(&self) -> Option<Duration> {
         Some(TimeoutConfig::limit_set(self))
     }
+
+    fn rename(self, name: &'static str) -> Self {
+        TimeoutConfig::rename(self, name)
+    }
+}
+
+/// A timeout that looks at the requests' deadlines: of a whole call, or of an attempt inside one.
+#[derive(Clone, Debug)]
+pub struct DeadlinePart(pub(super) TimeoutConfig);
+
+impl Part for DeadlinePart {
+    type Layer = TimeoutLayer<InRequest>;
+    type Handle = TimeoutHandle;
+
+    fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        let (layer, handle) = self.0.assemble(common)?;
+        Ok((layer.with_deadline(), handle))
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        Part::limit(&self.0)
+    }
+
+    fn rename(self, name: &'static str) -> Self {
+        Self(self.0.rename(name))
+    }
+}
+
+/// An objective, and who tells what is good.
+#[derive(Clone, Debug)]
+pub struct SloPart<C> {
+    pub(super) objective: Objective,
+    pub(super) classify: C,
+}
+
+impl<C> Part for SloPart<C> {
+    type Layer = SloLayer<C>;
+    type Handle = Slo;
+
+    fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        let slo = Slo::new(self.objective.share(common.clock.as_ref(), &common.observers))?;
+        Ok((SloLayer::new(&slo).classify(self.classify), slo))
+    }
+}
+
+/// The part where two versions are compared, and perhaps calls shared between them; `A` are the parts of
+/// the baseline's arm.
+pub trait Trial<A> {
+    /// What it becomes.
+    type Layer;
+    /// How an operator reaches it.
+    type Handle: Clone;
+
+    /// Becomes layers.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting that can't be.
+    fn assemble(self, arm: &A, common: &Common)
+    -> Result<(Self::Layer, Self::Handle), ConfigError>;
+}
+
+impl<A> Trial<A> for Off {
+    type Layer = Identity;
+    type Handle = ();
+
+    fn assemble(self, _: &A, common: &Common) -> Result<(Identity, ()), ConfigError> {
+        Part::assemble(self, common)
+    }
+}
+
+impl<L, A> Trial<A> for Custom<L> {
+    type Layer = L;
+    type Handle = ();
+
+    fn assemble(self, _: &A, common: &Common) -> Result<(L, ()), ConfigError> {
+        Part::assemble(self, common)
+    }
+}
+
+/// The settings of a canary that gets a share of the calls, and how its answers are judged.
+#[derive(Clone)]
+pub struct CanaryPart<G> {
+    pub(super) config: CanaryConfig,
+    pub(super) set_up: G,
+}
+
+impl<G> fmt::Debug for CanaryPart<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)
+    }
+}
+
+impl<G, C, K, A> Trial<A> for CanaryPart<G>
+where
+    G: FnOnce(Canary) -> Canary<C, K>,
+    A: Parts + Clone,
+    A::Handles: Clone,
+{
+    type Layer = CanaryLayers<Canary<C, K>, A::Layers>;
+    type Handle = CanaryHandles<A::Handles>;
+
+    fn assemble(
+        self,
+        arm: &A,
+        common: &Common,
+    ) -> Result<(Self::Layer, Self::Handle), ConfigError> {
+        let config = self.config.share(common.clock.as_ref(), &common.observers);
+        let (arm, handles) = arm.clone().rename(config.name()).assemble(common)?;
+        let canary = (self.set_up)(Canary::new(config)?);
+        let comparison = canary.handle();
+        Ok((CanaryLayers { canary, arm }, CanaryHandles { comparison, arm: handles }))
+    }
+}
+
+/// A comparison, and the layers of the canary's arm.
+#[derive(Clone, Copy, Debug)]
+pub struct CanaryLayers<C, A> {
+    pub(super) canary: C,
+    pub(super) arm: A,
+}
+
+/// How an operator reaches a canary.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CanaryHandles<A> {
+    /// The comparison: its verdict, and the canary's share of the calls.
+    pub comparison: CanaryHandle,
+    /// The parts of the canary's arm.
+    pub arm: A,
 }
 
 #[cfg(feature = "http")]
@@ -190,5 +354,13 @@ mod cached {
             let handle = layer.cache();
             Ok((layer, handle))
         }
+    }
+}
+
+/// The comparison, and the canary's own arm.
+impl<A: Measure> Measure for CanaryHandles<A> {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        self.comparison.measure(show);
+        self.arm.measure(show);
     }
 }

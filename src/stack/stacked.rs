@@ -1,46 +1,84 @@
 //! A stack that is built: a layer, and the handles to its parts.
+#![allow(clippy::type_complexity)] // the parts, by name
 
 use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
+use super::arm::Guard;
 use super::boxed::Boxed;
-use super::lift::{Lift, LiftLayer};
+use super::part::CanaryLayers;
+use crate::canary::{Canary, Split};
 use crate::kill_switch::{Bypass, KillSwitchLayer};
+use crate::measure::{Measure, Measurement};
 
 /// The layers of a stack, outermost first; the kill switch stands inside the fallback, and has a way
-/// past all of them.
+/// past all of them but the objective.
 #[derive(Clone, Copy, Debug)]
-pub struct Layers<F, X, Y, B, K, T, R, H> {
+pub struct Layers<O, F, X, D, C, A> {
+    pub(super) slo: O,
     pub(super) fallback: F,
     pub(super) switch: X,
-    pub(super) retry: Y,
-    pub(super) breaker: B,
-    pub(super) bulkhead: K,
-    pub(super) timeout: T,
-    pub(super) ready: R,
-    pub(super) lift: LiftLayer,
-    pub(super) buffer: H,
+    pub(super) deadline: D,
+    pub(super) canary: C,
+    pub(super) arm: A,
 }
 
-impl<S, F, X, Y, B, K, T, R, H> Layer<S> for Layers<F, X, Y, B, K, T, R, H>
+impl<O, F, X, D, C, A> Layers<O, F, X, D, C, A> {
+    /// The outer layers around what `inside` makes of `client`; the way past them leads to `client`.
+    fn around<L, G>(&self, client: L, inside: impl FnOnce(L) -> G) -> O::Service
+    where
+        D: Layer<G>,
+        X: Layer<D::Service> + Past<L, F::Service>,
+        F: Layer<<X as Layer<D::Service>>::Service>,
+        O: Layer<X::Around>,
+    {
+        self.slo.layer(self.switch.past(client, |client| {
+            self.fallback.layer(self.switch.layer(self.deadline.layer(inside(client))))
+        }))
+    }
+}
+
+impl<S, O, F, X, D, C, A> Layer<S> for Layers<O, F, X, D, C, A>
 where
-    H: Layer<S>,
-    R: Layer<Lift<H::Service>>,
-    T: Layer<R::Service>,
-    K: Layer<T::Service>,
-    B: Layer<K::Service>,
-    Y: Layer<B::Service>,
-    X: Layer<Y::Service> + Past<Lift<H::Service>, F::Service>,
-    F: Layer<<X as Layer<Y::Service>>::Service>,
+    A: Guard<S>,
+    C: Layer<A::Service>,
+    D: Layer<C::Service>,
+    X: Layer<D::Service> + Past<A::Client, F::Service>,
+    F: Layer<<X as Layer<D::Service>>::Service>,
+    O: Layer<X::Around>,
 {
-    type Service = <X as Past<Lift<H::Service>, F::Service>>::Around;
+    type Service = O::Service;
 
     fn layer(&self, client: S) -> Self::Service {
-        let client = self.lift.layer(self.buffer.layer(client));
-        self.switch.past(client, |client| {
-            let attempt = self.timeout.layer(self.ready.layer(client));
-            let guarded = self.breaker.layer(self.bulkhead.layer(attempt));
-            self.fallback.layer(self.switch.layer(self.retry.layer(guarded)))
+        self.around(self.arm.client(client), |client| self.canary.layer(self.arm.guard(client)))
+    }
+}
+
+/// Layers around two clients, the two versions of one service.
+pub trait SplitLayer<S, N> {
+    /// The service made of both.
+    type Service;
+
+    /// Around `baseline` and `canary`.
+    fn split(&self, baseline: S, canary: N) -> Self::Service;
+}
+
+impl<S, N, O, F, X, D, C, K, A, B> SplitLayer<S, N>
+    for Layers<O, F, X, D, CanaryLayers<Canary<C, K>, B>, A>
+where
+    A: Guard<S>,
+    B: Guard<N>,
+    D: Layer<Split<A::Service, B::Service, C, K>>,
+    X: Layer<D::Service> + Past<A::Client, F::Service>,
+    F: Layer<<X as Layer<D::Service>>::Service>,
+    O: Layer<X::Around>,
+{
+    type Service = O::Service;
+
+    fn split(&self, baseline: S, canary: N) -> Self::Service {
+        let CanaryLayers { canary: trial, arm } = &self.canary;
+        self.around(self.arm.client(baseline), |baseline| {
+            trial.split(self.arm.guard(baseline), arm.guard(arm.client(canary)))
         })
     }
 }
@@ -71,14 +109,21 @@ impl<S: Clone, W> Past<S, W> for KillSwitchLayer {
     }
 }
 
-/// How an operator reaches the parts of a stack; `()` for those that are left out or replaced.
+/// How an operator reaches the parts of a stack; `()` for those that are left out or replaced. Where
+/// there is a canary, retry, breaker, bulkhead and timeout are the baseline's.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Handles<F, X, Y, B, K, T> {
+pub struct Handles<O, F, X, D, C, Y, B, K, T> {
+    /// The objective.
+    pub slo: O,
     /// The fallback's.
     pub fallback: F,
     /// The kill switch.
     pub switch: X,
+    /// The deadline's.
+    pub deadline: D,
+    /// The comparison, and the canary's arm.
+    pub canary: C,
     /// The retry's.
     pub retry: Y,
     /// The breaker's.
@@ -112,7 +157,17 @@ impl<L, Hs> Stack<L, Hs> {
         self.layers.layer(client)
     }
 
-    /// Around `client`, as a type that can be named; one allocation a call.
+    /// Around the two versions of one service, of a stack with a [`canary`](super::Payment::canary). Both
+    /// clients answer and fail by the same types. A kill switch's bypass leads to the baseline.
+    pub fn split<S, N>(&self, baseline: S, canary: N) -> L::Service
+    where
+        L: SplitLayer<S, N>,
+    {
+        self.layers.split(baseline, canary)
+    }
+
+    /// Around `client`, as a type that can be named; one allocation a call. For two versions:
+    /// [`Boxed::new`] of what [`split`](Self::split) gives.
     pub fn boxed<S, Req, Res, E>(&self, client: S) -> Boxed<Req, Res, E>
     where
         L: Layer<S>,
@@ -133,5 +188,34 @@ impl<S, L: Layer<S>, Hs> Layer<S> for Stack<L, Hs> {
 
     fn layer(&self, client: S) -> Self::Service {
         self.service(client)
+    }
+}
+
+/// All parts that can be reached.
+impl<O, F, X, D, C, Y, B, K, T> Measure for Handles<O, F, X, D, C, Y, B, K, T>
+where
+    O: Measure,
+    F: Measure,
+    X: Measure,
+    D: Measure,
+    C: Measure,
+    Y: Measure,
+    B: Measure,
+    K: Measure,
+    T: Measure,
+{
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let parts: [&dyn Measure; 9] = [
+            &self.slo,
+            &self.fallback,
+            &self.switch,
+            &self.deadline,
+            &self.canary,
+            &self.retry,
+            &self.breaker,
+            &self.bulkhead,
+            &self.timeout,
+        ];
+        parts.into_iter().for_each(|part| part.measure(show));
     }
 }

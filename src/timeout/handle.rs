@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::config::TimeoutConfig;
 use super::layer::Shared;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Room};
 use crate::event::Kind;
+use crate::measure::{Level, Measure, Measurement};
 
 /// Reads a timeout, and changes its limit while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -76,5 +77,12 @@ impl TimeoutHandle {
     /// Panics caught in this timeout's observers.
     pub fn observer_panics(&self) -> u64 {
         self.shared.sinks.panics()
+    }
+}
+
+impl Measure for TimeoutHandle {
+    fn measure(&self, show: &mut dyn FnMut(Measurement)) {
+        let panics = Level::HookPanics(self.observer_panics());
+        show(Measurement::new(Room::Timeout, self.shared.sinks.name(), panics));
     }
 }

@@ -270,16 +270,31 @@ pub(crate) struct Preset(PresetStack);
 #[cfg(feature = "cache")]
 type PresetStack = stack::Stack<
     stack::Layers<
+        Identity,
         CachedLayer<ByKey<KeyOf>, Res>,
         Identity,
         Identity,
-        CircuitBreakerLayer,
-        BulkheadLayer,
-        TimeoutLayer,
-        ReadyInCallLayer,
         Identity,
+        stack::ArmLayers<
+            Identity,
+            CircuitBreakerLayer,
+            BulkheadLayer,
+            TimeoutLayer,
+            ReadyInCallLayer,
+            Identity,
+        >,
     >,
-    stack::Handles<CachedHandle<Res>, (), (), CircuitBreakerHandle, BulkheadHandle, TimeoutHandle>,
+    stack::Handles<
+        (),
+        CachedHandle<Res>,
+        (),
+        (),
+        (),
+        (),
+        CircuitBreakerHandle,
+        BulkheadHandle,
+        TimeoutHandle,
+    >,
 >;
 
 #[cfg(feature = "cache")]

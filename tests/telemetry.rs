@@ -1,0 +1,601 @@
+//! Metrics and log events, as a scraper and a subscriber see them.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerLayer};
+use seawall::bulkhead::{Gauge as PoolGauge, GaugeConfig};
+use seawall::clock::Clock;
+use seawall::error::{BoxError, Reason};
+use seawall::event::{Circuit, Event, Kind};
+use seawall::fallback::CachedConfig;
+use seawall::key::Key as CacheKey;
+use seawall::kill_switch::{KillSwitch, KillSwitchConfig, Mode};
+use seawall::outcome::ErrInDoubt;
+use seawall::request::Marked;
+use seawall::retry::RetryConfig;
+use seawall::slo::{Objective, Slo};
+use seawall::stack;
+use seawall::stale::Answer;
+use seawall::telemetry::{CATALOGUE, Metrics, Sampler, Tracing, Type};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// Metrics, and the page that Prometheus would read.
+fn page() -> (Metrics, PrometheusHandle) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    (Metrics::new().recorder(recorder), handle)
+}
+
+/// What a page says: series and value.
+fn read(page: &PrometheusHandle) -> BTreeMap<String, f64> {
+    let text = page.render();
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+#[track_caller]
+fn says(page: &PrometheusHandle, series: &str) -> f64 {
+    let all = read(page);
+    *all.get(series).unwrap_or_else(|| panic!("{series} is not among {:#?}", all.keys()))
+}
+
+#[derive(Clone, Copy)]
+struct Id(u32);
+
+impl Marked for Id {}
+
+async fn client(id: u32) -> Result<Answer<u32>, BoxError> {
+    if id == 0 { Err("503".into()) } else { Ok(Answer::fresh(id)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_shows_calls_refusals_states_and_levels_of_a_whole_stack() {
+    let (metrics, page) = page();
+    let metrics = metrics.durations(true);
+    let switch = KillSwitch::new(KillSwitchConfig::new("payments").observe(metrics.clone()));
+    let stack = stack::payment("payments")
+        .cached(CachedConfig::new("payments", |id: &Id| Some(CacheKey::of(&id.0))))
+        .kill_switch(&switch)
+        .retry(RetryConfig::new("payments").attempts(2), ErrInDoubt)
+        .breaker(|config| config.consecutive_failures(5))
+        .bulkhead(|config| config.limit(7))
+        .observe(metrics.clone())
+        .build()
+        .unwrap();
+    let handles = stack.handles();
+    let slo = Slo::new(Objective::availability("checkout", 0.999).observe(metrics.clone()));
+    let slo = slo.unwrap();
+    let pool = PoolGauge::new(GaugeConfig::new("database").observe(metrics.clone()));
+    let mut sampler = Sampler::new(&metrics);
+    sampler.watch(handles.clone()).watch(slo.clone()).watch(pool.clone());
+    let service = stack.service(service_fn(|id: Id| client(id.0)));
+    let ask = |id: u32| service.clone().oneshot(Id(id));
+
+    assert_eq!(says(&page, r#"seawall_breaker_state{name="payments",state="closed"}"#), 1.0);
+    let refused =
+        r#"seawall_refusals_total{name="payments",layer="breaker",reason="circuit_open"}"#;
+    assert_eq!(says(&page, refused), 0.0, "it is there before the first refusal");
+
+    for id in [1, 2, 3] {
+        ask(id).await.unwrap();
+    }
+    for _ in 0..5 {
+        ask(0).await.unwrap_err();
+    }
+    assert_eq!(handles.breaker.snapshot().state, Circuit::Open);
+    assert!(ask(2).await.unwrap().stale.is_some());
+    ask(9).await.unwrap_err();
+    switch.flip(Mode::Halt, "alice", "drill");
+    assert!(ask(3).await.unwrap().stale.is_some());
+
+    for _ in 0..998 {
+        slo.record(true);
+    }
+    slo.record(false);
+    slo.record(false);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    slo.tick();
+    for _ in 0..=100 {
+        pool.read(9, 10);
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    sampler.sample();
+    sampler.sample();
+
+    let series = [
+        (r#"seawall_calls_total{name="payments",layer="breaker",outcome="success"}"#, 3.0),
+        (r#"seawall_calls_total{name="payments",layer="breaker",outcome="failure"}"#, 5.0),
+        (r#"seawall_calls_total{name="payments",layer="fallback",outcome="success"}"#, 3.0),
+        (refused, 2.0),
+        (r#"seawall_refusals_total{name="payments",layer="kill_switch",reason="halted"}"#, 1.0),
+        (r#"seawall_breaker_state{name="payments",state="open"}"#, 1.0),
+        (r#"seawall_breaker_state{name="payments",state="closed"}"#, 0.0),
+        (
+            r#"seawall_breaker_transitions_total{name="payments",from="closed",to="open",reason="consecutive_failures"}"#,
+            1.0,
+        ),
+        (r#"seawall_bulkhead_in_flight{name="payments"}"#, 0.0),
+        (r#"seawall_bulkhead_limit{name="payments"}"#, 7.0),
+        (r#"seawall_bulkhead_utilization_ratio{name="payments"}"#, 0.0),
+        (r#"seawall_retry_attempts_total{name="payments"}"#, 0.0),
+        (r#"seawall_cache_answers_total{name="payments",state="fresh"}"#, 3.0),
+        (r#"seawall_cache_answers_total{name="payments",state="stale"}"#, 2.0),
+        (r#"seawall_cache_answers_total{name="payments",state="none"}"#, 6.0),
+        (r#"seawall_cache_entries{name="payments"}"#, 3.0),
+        (r#"seawall_kill_switch_position{name="payments",position="halt"}"#, 1.0),
+        (r#"seawall_kill_switch_flips_total{name="payments",to="halt"}"#, 1.0),
+        (r#"seawall_slo_calls_total{slo="checkout"}"#, 1_000.0),
+        (r#"seawall_slo_bad_calls_total{slo="checkout"}"#, 2.0),
+        (r#"seawall_slo_budget_remaining_ratio{slo="checkout"}"#, -1.0),
+        (r#"seawall_pool_in_use{name="database"}"#, 9.0),
+        (r#"seawall_pool_utilization_ratio{name="database"}"#, 0.9),
+        (r#"seawall_saturated{name="database",layer="pool"}"#, 1.0),
+        (r#"seawall_hook_panics_total{name="payments",layer="breaker"}"#, 0.0),
+    ];
+    for (series, value) in series {
+        assert_eq!(says(&page, series), value, "{series}");
+    }
+    assert!(says(&page, r#"seawall_slo_burn_rate{slo="checkout",window="5m"}"#) > 0.0);
+    assert!(says(&page, r#"seawall_cache_bytes{name="payments"}"#) > 0.0);
+    assert!(says(&page, r#"seawall_retry_budget_ratio{name="payments"}"#) > 0.0);
+
+    // What is scraped is what the catalogue says, name, type and labels.
+    let text = page.render();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            let metric = CATALOGUE.iter().find(|metric| metric.name == name);
+            let metric = metric.unwrap_or_else(|| panic!("{name} is not in the catalogue"));
+            // Without buckets a histogram is exported as a summary.
+            let kind = if kind == "summary" { "histogram" } else { kind };
+            assert_eq!(metric.kind.as_str(), kind, "{name}");
+            assert!(text.contains(&format!("# HELP {name} {}", metric.help)), "{name}");
+        }
+    }
+    for series in read(&page).keys() {
+        let (name, labels) = series.split_once('{').unwrap();
+        let metric = CATALOGUE.iter().find(|metric| name.starts_with(metric.name)).unwrap();
+        let keys = labels.trim_end_matches('}').split(',').map(|pair| pair.split('=').next());
+        let keys: Vec<_> = keys.map(Option::unwrap).filter(|key| *key != "quantile").collect();
+        assert_eq!(keys, metric.labels, "{series}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn durations_are_recorded_only_where_they_are_asked_for() {
+    for asked in [true, false] {
+        let (metrics, page) = page();
+        let config = CircuitBreakerConfig::new("x").observe(metrics.durations(asked));
+        let layer = CircuitBreakerLayer::new(config).unwrap();
+        let service = layer.layer(service_fn(|(): ()| async {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            Ok::<_, BoxError>(())
+        }));
+        service.oneshot(()).await.unwrap();
+        let sum = r#"seawall_call_duration_seconds_sum{name="x",outcome="success"}"#;
+        let got = read(&page).get(sum).copied();
+        if asked {
+            let took = got.unwrap();
+            assert!((took - 0.12).abs() < 0.002, "{took}");
+        } else {
+            assert_eq!(got, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_calls_a_healthy_call_reports_nothing_and_refusals_are_counted_still() {
+    let (metrics, page) = page();
+    let config = CircuitBreakerConfig::new("x").observe(metrics.calls(false));
+    let layer = CircuitBreakerLayer::new(config).unwrap();
+    let service = layer.layer(service_fn(|(): ()| ready(Ok::<_, BoxError>(()))));
+    service.clone().oneshot(()).await.unwrap();
+    layer.handle().force_open();
+    service.oneshot(()).await.unwrap_err();
+    let all = read(&page);
+    assert!(all.keys().all(|series| !series.starts_with("seawall_calls_total")), "{all:?}");
+    let refused = r#"seawall_refusals_total{name="x",layer="breaker",reason="forced_open"}"#;
+    assert_eq!(all[refused], 1.0);
+}
+
+/// The states of a circuit that are said to hold.
+fn holding(page: &PrometheusHandle) -> Vec<String> {
+    let all = read(page);
+    let states = all.iter().filter(|(series, _)| series.starts_with("seawall_breaker_state"));
+    states.filter(|(_, value)| **value == 1.0).map(|(series, _)| series.clone()).collect()
+}
+
+#[test]
+fn exactly_one_state_of_a_circuit_holds_after_each_step() {
+    let (metrics, page) = page();
+    let config = CircuitBreakerConfig::new("x").observe(metrics);
+    let handle = CircuitBreakerLayer::new(config).unwrap().handle();
+    type Order = fn(&CircuitBreakerHandle);
+    let orders: [(Order, &str); 4] = [
+        (CircuitBreakerHandle::force_open, "forced_open"),
+        (CircuitBreakerHandle::force_close, "forced_closed"),
+        (CircuitBreakerHandle::disable, "disabled"),
+        (CircuitBreakerHandle::reset, "closed"),
+    ];
+    for (order, state) in orders {
+        order(&handle);
+        let want = format!(r#"seawall_breaker_state{{name="x",state="{state}"}}"#);
+        assert_eq!(holding(&page), [want]);
+    }
+}
+
+#[test]
+fn transitions_that_overtake_each_other_leave_the_newest_state() {
+    let (metrics, page) = page();
+    let config = CircuitBreakerConfig::new("x").observe(metrics);
+    let handle = CircuitBreakerLayer::new(config).unwrap().handle();
+    for _ in 0..200 {
+        std::thread::scope(|scope| {
+            for order in [
+                CircuitBreakerHandle::force_open,
+                CircuitBreakerHandle::force_close,
+                CircuitBreakerHandle::disable,
+            ] {
+                let handle = &handle;
+                scope.spawn(move || order(handle));
+            }
+        });
+        let state = handle.snapshot().state;
+        let want = format!(r#"seawall_breaker_state{{name="x",state="{state}"}}"#);
+        assert_eq!(holding(&page), [want]);
+    }
+}
+
+// ---- recorders that misbehave ----
+
+/// Where a [`Hostile`] recorder misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Registration,
+    Use,
+}
+
+/// A recorder that does `what` at each registration, or at each use of what it registered.
+struct Hostile {
+    at: At,
+    what: Arc<dyn Fn() + Send + Sync>,
+}
+
+struct HostileHandle(Arc<dyn Fn() + Send + Sync>);
+
+impl CounterFn for HostileHandle {
+    fn increment(&self, _: u64) {
+        (self.0)();
+    }
+    fn absolute(&self, _: u64) {
+        (self.0)();
+    }
+}
+
+impl GaugeFn for HostileHandle {
+    fn increment(&self, _: f64) {
+        (self.0)();
+    }
+    fn decrement(&self, _: f64) {
+        (self.0)();
+    }
+    fn set(&self, _: f64) {
+        (self.0)();
+    }
+}
+
+impl Hostile {
+    fn handle(&self) -> Option<Arc<HostileHandle>> {
+        match self.at {
+            At::Use => Some(Arc::new(HostileHandle(Arc::clone(&self.what)))),
+            At::Registration => {
+                (self.what)();
+                None
+            }
+        }
+    }
+}
+
+impl Recorder for Hostile {
+    fn describe_counter(&self, _: KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {
+        (self.what)();
+    }
+    fn describe_gauge(&self, _: KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        self.handle().map_or_else(Counter::noop, Counter::from_arc)
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        self.handle().map_or_else(Gauge::noop, Gauge::from_arc)
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// The life of a circuit, observed by `metrics`: answers, failures, refusals, and back.
+async fn lives(config: CircuitBreakerConfig) -> CircuitBreakerHandle {
+    let layer = CircuitBreakerLayer::new(config.consecutive_failures(3)).unwrap();
+    let handle = layer.handle();
+    let mut service = layer.layer(service_fn(|id: u32| client(id)));
+    for _ in 0..5 {
+        assert_eq!(service.ready().await.unwrap().call(7).await.unwrap().value, 7);
+    }
+    for _ in 0..3 {
+        service.ready().await.unwrap().call(0).await.unwrap_err();
+    }
+    assert_eq!(handle.snapshot().state, Circuit::Open);
+    service.ready().await.unwrap().call(7).await.unwrap_err();
+    handle.reset();
+    assert_eq!(service.ready().await.unwrap().call(7).await.unwrap().value, 7);
+    handle
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_changes_nothing_about_calls() {
+    for at in [At::Registration, At::Use] {
+        let what = Arc::new(|| panic!("on purpose"));
+        let metrics = Metrics::new().recorder(Hostile { at, what });
+        let mut sampler = Sampler::new(&metrics);
+        let handle = lives(CircuitBreakerConfig::new("x").observe(metrics)).await;
+        let caught = handle.observer_panics();
+        assert_eq!(caught > 0, at == At::Use, "{at:?}: {caught}");
+        sampler.watch(handle);
+        sampler.sample();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_is_not_there_changes_nothing_about_calls() {
+    // No test in this file installs one for the process.
+    let metrics = Metrics::new();
+    let mut sampler = Sampler::new(&metrics);
+    let handle = lives(CircuitBreakerConfig::new("x").observe(metrics)).await;
+    assert_eq!(handle.observer_panics(), 0);
+    sampler.watch(handle);
+    sampler.sample();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_calls_back_does_not_deadlock() {
+    for at in [At::Registration, At::Use] {
+        let reach = Arc::new(OnceLock::<CircuitBreakerHandle>::new());
+        let (inner, depth) = (Arc::clone(&reach), AtomicU64::new(0));
+        let what = Arc::new(move || {
+            let Some(handle) = inner.get() else { return };
+            // What it does is reported too: once round is enough.
+            if depth.fetch_add(1, Ordering::Relaxed) == 0 {
+                handle.reconfigure(|config| config.failure_ratio(0.7)).unwrap();
+                handle.force_open();
+                handle.reset();
+                let _ = handle.snapshot();
+            }
+            depth.fetch_sub(1, Ordering::Relaxed);
+        });
+        let metrics = Metrics::new().recorder(Hostile { at, what });
+        let mut sampler = Sampler::new(&metrics);
+        let config = CircuitBreakerConfig::new("x").observe(metrics).consecutive_failures(3);
+        let layer = CircuitBreakerLayer::new(config).unwrap();
+        let handle = layer.handle();
+        assert!(reach.set(layer.handle()).is_ok());
+        sampler.watch(layer.handle());
+        let mut service = layer.layer(service_fn(|id: u32| client(id)));
+        for id in [1, 0, 0, 0, 2, 0, 3] {
+            let _ = service.ready().await.unwrap().call(id).await;
+            sampler.sample();
+        }
+        assert_eq!(handle.observer_panics(), 0);
+    }
+}
+
+#[test]
+fn a_slow_recorder_holds_up_nobody_else() {
+    let (entered, seen) = std::sync::mpsc::channel();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let armed = Arc::new(AtomicU64::new(0));
+    let trap = Arc::clone(&armed);
+    let what = Arc::new(move || {
+        // The first use after it is armed hangs.
+        if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            entered.send(()).unwrap();
+            let _ = held.lock().map(|held| held.recv());
+        }
+    });
+    let metrics = Metrics::new().recorder(Hostile { at: At::Use, what });
+    let config = CircuitBreakerConfig::new("x").observe(metrics).consecutive_failures(9);
+    let layer = CircuitBreakerLayer::new(config).unwrap();
+    let handle = layer.handle();
+    let service = layer.layer(service_fn(|id: u32| client(id)));
+    let ask = |id| tokio_test::block_on(service.clone().oneshot(id));
+    std::thread::scope(|scope| {
+        armed.store(1, Ordering::SeqCst);
+        let slow = service.clone();
+        let first = scope.spawn(move || tokio_test::block_on(slow.oneshot(7)).unwrap().value);
+        seen.recv().unwrap();
+        assert_eq!(ask(8).unwrap().value, 8);
+        handle.force_open();
+        ask(8).unwrap_err();
+        handle.reset();
+        assert_eq!(ask(8).unwrap().value, 8);
+        drop(let_go);
+        assert_eq!(first.join().unwrap(), 7);
+    });
+}
+
+#[test]
+fn every_reason_has_its_label() {
+    let labels: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+    assert_eq!(labels.len(), Reason::ALL.len());
+    for (at, reason) in Reason::ALL.iter().enumerate() {
+        assert_eq!(*reason as usize, at, "{reason} is in its place");
+    }
+}
+
+// ---- log events ----
+
+mod log {
+    use super::*;
+    use tracing::field::{Field, Visit};
+    use tracing::subscriber::with_default;
+    use tracing::{Level, Subscriber};
+    use tracing_subscriber::layer::{Context, SubscriberExt};
+    use tracing_subscriber::registry::Registry;
+
+    type Line = BTreeMap<String, String>;
+
+    #[derive(Default)]
+    struct Fields(Line);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            self.0.insert(field.name().to_owned(), format!("{value:?}"));
+        }
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.0.insert(field.name().to_owned(), value.to_owned());
+        }
+    }
+
+    /// Keeps what it is told, and does `then` at each.
+    struct Keeps<F> {
+        lines: Arc<Mutex<Vec<(Level, Line)>>>,
+        then: F,
+    }
+
+    impl<S: Subscriber, F: Fn() + 'static> tracing_subscriber::Layer<S> for Keeps<F> {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            self.lines.lock().unwrap().push((*event.metadata().level(), fields.0));
+            (self.then)();
+        }
+    }
+
+    /// What is logged while `work` runs.
+    fn logged(then: impl Fn() + Send + Sync + 'static, work: impl FnOnce()) -> Vec<(Level, Line)> {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let layer = Keeps { lines: Arc::clone(&lines), then };
+        with_default(Registry::default().with(layer), work);
+        std::mem::take(&mut *lines.lock().unwrap())
+    }
+
+    #[test]
+    fn each_event_is_one_line_with_its_runbook_and_calls_are_none() {
+        let lines = logged(
+            || {},
+            || {
+                let config = CircuitBreakerConfig::new("payments").observe(Tracing::new());
+                tokio_test::block_on(lives(config));
+            },
+        );
+        let got: Vec<_> =
+            lines.iter().map(|(level, line)| (*level, line["event"].as_str())).collect();
+        assert_eq!(got, [(Level::WARN, "circuit_opened"), (Level::INFO, "circuit_closed")]);
+        let opened = &lines[0].1;
+        assert_eq!(opened["layer"], "breaker");
+        assert_eq!(opened["name"], "payments");
+        assert_eq!(opened["runbook"], "guide/runbook/circuit_open/index.html");
+        assert_eq!(opened["message"], "payments: the circuit opened, 3 calls in a row failed");
+    }
+
+    #[test]
+    fn what_fails_users_is_an_error() {
+        let lines = logged(
+            || {},
+            || {
+                let (clock, hand) = Clock::manual();
+                let pool = PoolGauge::new(
+                    GaugeConfig::new("database").clock(clock).observe(Tracing::new()),
+                );
+                for _ in 0..120 {
+                    pool.read(10, 10);
+                    pool.turned_away();
+                    hand.advance(Duration::from_millis(100));
+                }
+            },
+        );
+        let got: Vec<_> =
+            lines.iter().map(|(level, line)| (*level, line["event"].as_str())).collect();
+        assert_eq!(got, [(Level::ERROR, "exhausted"), (Level::WARN, "saturated")]);
+    }
+
+    #[test]
+    fn a_subscriber_that_calls_back_does_not_deadlock() {
+        let reach = Arc::new(OnceLock::<CircuitBreakerHandle>::new());
+        let inner = Arc::clone(&reach);
+        let then = move || {
+            if let Some(handle) = inner.get() {
+                handle.reconfigure(|config| config.failure_ratio(0.7)).unwrap();
+                handle.force_close();
+                let _ = handle.snapshot();
+            }
+        };
+        let lines = logged(then, || {
+            let config = CircuitBreakerConfig::new("x").observe(Tracing::new());
+            let layer = CircuitBreakerLayer::new(config).unwrap();
+            assert!(reach.set(layer.handle()).is_ok());
+            layer.handle().force_open();
+            assert_eq!(layer.handle().snapshot().state, Circuit::ForcedClosed, "it was heard");
+            assert_eq!(layer.handle().observer_panics(), 0);
+        });
+        assert!(!lines.is_empty());
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_or_is_not_there_changes_nothing() {
+        logged(
+            || panic!("on purpose"),
+            || {
+                let config = CircuitBreakerConfig::new("x").observe(Tracing::new());
+                let handle = tokio_test::block_on(lives(config));
+                assert!(handle.observer_panics() > 0);
+            },
+        );
+        let config = CircuitBreakerConfig::new("x").observe(Tracing::new());
+        let handle = tokio_test::block_on(lives(config));
+        assert_eq!(handle.observer_panics(), 0);
+    }
+}
+
+#[test]
+fn an_observer_that_panics_when_it_is_attached_hears_nothing_and_the_layer_is_built() {
+    struct Panics;
+    impl seawall::event::Observe for Panics {
+        fn attach(
+            self: Arc<Self>,
+            _: seawall::error::Room,
+            _: &'static str,
+        ) -> Option<Box<dyn seawall::event::Sink>> {
+            panic!("on purpose")
+        }
+    }
+    let heard = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&heard);
+    let config = CircuitBreakerConfig::new("x").observe(Panics).observe(move |event: &Event| {
+        if let Kind::Transition(_) = event.kind {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let handle = CircuitBreakerLayer::new(config).unwrap().handle();
+    assert_eq!(handle.observer_panics(), 1);
+    handle.force_open();
+    assert_eq!(heard.load(Ordering::Relaxed), 1, "the others hear all");
+}
+
+#[test]
+fn metrics_of_all_types_are_in_the_catalogue() {
+    for kind in [Type::Counter, Type::Gauge, Type::Histogram] {
+        assert!(CATALOGUE.iter().any(|metric| metric.kind == kind));
+    }
+}

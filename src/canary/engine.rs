@@ -13,9 +13,8 @@
 //! touches lies under its lock. A weight that was set is seen by the next call that happens after; one
 //! that overlaps may go by the old one, and is counted in the arm that served it.
 
+use std::ops::DerefMut;
 use std::time::Duration;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::detector::Detector;
 use super::histogram::{Counts, Histogram};
@@ -27,7 +26,7 @@ use crate::clock::{Moment, nanos};
 use crate::ratio::Ratio;
 use crate::rng;
 use crate::stripe::Striped;
-use crate::sync::{AtomicU64, Ordering, pause};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::verdict::{Arm, Evidence, Judgement, Totals, Verdict};
 
 const MILLION: u64 = 1_000_000;
@@ -316,16 +315,7 @@ impl Engine {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Judge> {
-        if cfg!(seawall_loom) {
-            // The model's threads run by turns: who waits must let the others go on.
-            loop {
-                match self.judge.try_lock() {
-                    Some(judge) => return judge,
-                    None => pause(),
-                }
-            }
-        }
+    fn lock(&self) -> impl DerefMut<Target = Judge> {
         self.judge.lock()
     }
 

@@ -3,7 +3,9 @@
 //! | guide | for whom |
 //! | --- | --- |
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
+//! | [`canary`] | who wants to know why a canary was rolled back, or why it can be trusted that it wasn't |
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
 
 pub mod breaker;
+pub mod canary;
 pub mod metrics;

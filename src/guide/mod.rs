@@ -5,7 +5,9 @@
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
 //! | [`canary`] | who wants to know why a canary was rolled back, or why it can be trusted that it wasn't |
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
+//! | [`retry`] | who repeats calls, and must not double a charge or an outage |
 
 pub mod breaker;
 pub mod canary;
 pub mod metrics;
+pub mod retry;

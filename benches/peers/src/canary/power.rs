@@ -36,8 +36,11 @@ impl Row {
     }
 }
 
+/// What it is called, and how often a canary then fails.
+type Spike = (&'static str, fn(f64) -> f64);
+
 /// Twice the failures, 5 points more, 50 points more, and nothing but failures.
-pub(super) const SPIKES: [(&str, fn(f64) -> f64); 4] =
+pub(super) const SPIKES: [Spike; 4] =
     [("x2", |p| 2.0 * p), ("+5 pt", |p| p + 0.05), ("+50 pt", |p| p + 0.5), ("100 %", |_| 1.0)];
 
 pub(super) fn cases() -> Vec<Case> {

@@ -74,6 +74,10 @@ struct Judge {
     routing: Routing,
     /// Was a call of the canary ever seen?
     canary_seen: bool,
+    /// Were all calls taken from it, until a new comparison begins?
+    withdrawn: bool,
+    /// When a failed call, or a wrong answer, of it was first seen.
+    first_bad: Option<Moment>,
     settler: Settler,
     canary: Histogram,
     baseline: Histogram,
@@ -112,6 +116,9 @@ pub(super) struct View {
     pub(super) log_evidence: f64,
     pub(super) baseline_rate: f64,
     pub(super) dispersion: f64,
+    pub(super) learned: bool,
+    pub(super) alone: bool,
+    pub(super) first_bad: Option<Moment>,
 }
 
 impl Engine {
@@ -136,6 +143,8 @@ impl Engine {
                 detector: Detector::of(rules),
                 routing: Routing::Split,
                 canary_seen: false,
+                withdrawn: false,
+                first_bad: None,
                 settler: Settler::new(),
                 canary: Histogram::new(),
                 baseline: Histogram::new(),
@@ -152,6 +161,11 @@ impl Engine {
     /// Answers are checked from here on.
     pub(super) fn expect_checks(&self) {
         self.lock().detector.expect_checks();
+    }
+
+    /// How often it judges.
+    pub(super) fn tick_length(&self) -> Duration {
+        Duration::from_nanos(self.tick)
     }
 
     /// Does the canary get no calls?
@@ -269,12 +283,27 @@ impl Engine {
         self.judge(&mut self.lock(), now)
     }
 
-    /// Gives the canary this share of the calls from here on; refused once it was rolled back.
+    /// Takes all calls from the canary from here on, and until a new comparison begins; tells whether it
+    /// had any.
+    pub(super) fn take_out(&self, now: Moment) -> (bool, Option<Judgement>) {
+        let mut judge = self.lock();
+        let judgement = self.judge(&mut judge, now);
+        judge.withdrawn = true;
+        // Relaxed: see "Orderings".
+        let had = self.weight.swap(0, Ordering::Relaxed) != 0;
+        if had {
+            judge.detector.new_stage(now);
+        }
+        (had, judgement)
+    }
+
+    /// Gives the canary this share of the calls from here on; refused once it was rolled back, or
+    /// withdrawn.
     pub(super) fn set_weight(&self, weight: Ratio, now: Moment) -> (bool, Option<Judgement>) {
         let mut judge = self.lock();
         let judgement = self.judge(&mut judge, now);
         let over = judge.detector.verdict().is_roll_back() && !self.only_watch;
-        let accepted = !over || weight == Ratio::ZERO;
+        let accepted = !(over || judge.withdrawn) || weight == Ratio::ZERO;
         // Relaxed: see "Orderings".
         if accepted && self.weight.load(Ordering::Relaxed) != u64::from(weight.ppm()) {
             judge.detector.new_stage(now);
@@ -289,7 +318,7 @@ impl Engine {
         // Relaxed: see "Orderings".
         self.weight.store(0, Ordering::Relaxed);
         self.judge(&mut judge, now);
-        judge.canary_seen = false;
+        (judge.canary_seen, judge.withdrawn, judge.first_bad) = (false, false, None);
         judge.detector.restart(now)
     }
 
@@ -312,6 +341,9 @@ impl Engine {
             log_evidence: detector.log_evidence(),
             baseline_rate,
             dispersion,
+            learned: detector.has_learned(),
+            alone: judge.routing == Routing::Split && self.is_full(),
+            first_bad: judge.first_bad,
         }
     }
 
@@ -329,6 +361,9 @@ impl Engine {
         }
         judge.canary_seen |=
             errors.canary.calls > 0 || interval.slow.iter().any(|s| s.canary.calls > 0);
+        if errors.canary.bad + bad_data.canary.bad > 0 {
+            judge.first_bad.get_or_insert(now);
+        }
         interval.share = match judge.routing {
             Routing::Split if self.is_drained() => Share::Baseline,
             Routing::Split if self.is_full() => Share::Canary,

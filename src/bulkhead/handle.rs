@@ -11,6 +11,7 @@ use crate::error::{ConfigError, Room};
 use crate::event::Kind;
 use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
+use crate::tick::Tick;
 
 /// Reads a bulkhead, and changes its settings while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -126,18 +127,10 @@ impl BulkheadHandle {
     /// [`Saturated`](Kind::Saturated), [`Exhausted`](Kind::Exhausted), or [`Cleared`](Kind::Cleared)
     /// again.
     ///
-    /// Calls don't do it, since it isn't a call that should pay for it: call this every 100 ms, or
-    /// spawn [`run`](Self::run).
+    /// Calls don't do it, since it isn't a call that should pay for it: call this every 100 ms, or give
+    /// this to a [`Drive`](crate::drive::Drive).
     pub fn tick(&self) {
         self.shared.look();
-    }
-
-    /// Takes a look every 100 ms, for as long as it is polled. Dropping it is safe at any point.
-    pub async fn run(self) {
-        loop {
-            self.tick();
-            tokio::time::sleep(saturation::EVERY).await;
-        }
     }
 
     /// Was it told saturated, and not yet cleared?
@@ -148,6 +141,16 @@ impl BulkheadHandle {
     /// Panics caught in this bulkhead's observers.
     pub fn observer_panics(&self) -> u64 {
         self.shared.sinks.panics()
+    }
+}
+
+impl Tick for BulkheadHandle {
+    fn every(&self) -> Duration {
+        saturation::EVERY
+    }
+
+    fn tick(&self) {
+        self.tick();
     }
 }
 

@@ -5,11 +5,12 @@
 //! hands them to the [`Detector`]; the others go on. A tick that finds another still at work leaves the
 //! counts to the next one.
 //!
-//! Where latency isn't measured, looking at the clock would cost more than all the rest. So only every
-//! 2^n-th call of a thread looks, n by how busy the last tick was: at a few calls a second each one does.
+//! Where latency isn't measured, looking at the clock would cost more than all the rest. So the more calls a
+//! thread has counted since the last tick, the fewer of them look: the first thirty-two all do, and from the
+//! thousandth on one in 64. At a few calls a second each one looks.
 //!
 //! # Orderings
-//! The weight, `next_tick` and `stride` are words read for themselves: Relaxed. All else that a tick
+//! The weight and `next_tick` are words read for themselves: Relaxed. All else that a tick
 //! touches lies under its lock. A weight that was set is seen by the next call that happens after; one
 //! that overlaps may go by the old one, and is counted in the arm that served it.
 
@@ -32,8 +33,17 @@ use crate::verdict::{Arm, Evidence, Judgement, Totals, Verdict};
 const MILLION: u64 = 1_000_000;
 /// At most so many calls of a thread go by between two looks at the clock.
 const MOST_STRIDE: u64 = 64;
+
 /// From so many calls of the baseline on, its quantiles are thresholds.
 const ENOUGH_LATENCIES: f64 = 100.0;
+
+/// Does a call look at the clock that finds so many counted on its thread since the last tick? After `n`
+/// calls every `n/16`th does, rounded down to a power of two.
+#[inline]
+const fn looks(counted: u64) -> bool {
+    let every = if counted < 16 * MOST_STRIDE { counted / 16 } else { MOST_STRIDE };
+    counted & ((1 << (every | 1).ilog2()) - 1) == 0
+}
 
 /// What decides which calls the canary gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +59,6 @@ enum Routing {
 pub(super) struct Engine {
     /// The canary's share of the calls, in millionths.
     weight: AtomicU64,
-    /// One less than every how many calls of a thread look at the clock.
-    stride: AtomicU64,
     /// When the next tick is due, in ns.
     next_tick: AtomicU64,
     tick: u64,
@@ -130,7 +138,6 @@ impl Engine {
     ) -> Self {
         Self {
             weight: AtomicU64::new(0),
-            stride: AtomicU64::new(0),
             next_tick: AtomicU64::new(0),
             tick: rules.tick,
             only_watch,
@@ -225,8 +232,7 @@ impl Engine {
             }
             return self.tick_if_due(now, Tallies::is_full(before));
         }
-        // Relaxed: see "Orderings".
-        if before & self.stride.load(Ordering::Relaxed) == 0 {
+        if looks(before) {
             return self.tick_if_due(now(), Tallies::is_full(before));
         }
         None
@@ -353,8 +359,6 @@ impl Engine {
 
     fn judge(&self, judge: &mut Judge, now: Moment) -> Option<Judgement> {
         let (errors, bad_data) = self.tallies.take();
-        let calls = errors.canary.calls + errors.baseline.calls;
-        self.set_stride(calls);
         let mut interval = Interval { errors, bad_data, ..Interval::default() };
         if let Some(latency) = &self.latency {
             judge.measure(latency, now.as_nanos(), &mut interval);
@@ -377,16 +381,6 @@ impl Engine {
             self.weight.store(0, Ordering::Relaxed);
         }
         judgement
-    }
-
-    fn set_stride(&self, calls: u64) {
-        let looks = calls / (16 * self.tallies.stripes());
-        let stride = (looks.max(1).ilog2()).min(MOST_STRIDE.ilog2());
-        let mask = (1 << stride) - 1;
-        // Relaxed, both: see "Orderings". Written when it changes.
-        if self.stride.load(Ordering::Relaxed) != mask {
-            self.stride.store(mask, Ordering::Relaxed);
-        }
     }
 }
 
@@ -580,6 +574,9 @@ mod tests {
         assert_eq!(calls(100, 100 * MS), 100, "ten calls a second: each looks");
         calls(1_000_000, 1_000);
         assert!(calls(100_000, 1_000) < 100_000 / 50);
+        assert!((0..32).all(looks));
+        let of_the_first = (0..1_000).filter(|counted| looks(*counted)).count();
+        assert!(of_the_first < 150, "{of_the_first} of a tick's first thousand");
         assert_eq!(engine.view().totals.errors.baseline.calls, 1_100_100);
     }
 }

@@ -61,10 +61,6 @@ impl Tallies {
         Self(Striped::new(Stripe::new))
     }
 
-    pub(super) fn stripes(&self) -> u64 {
-        self.0.iter().count() as u64
-    }
-
     /// Counts a call that ended; gives the calls that stood here before.
     #[inline]
     pub(super) fn add(&self, arm: Arm, failed: bool) -> u64 {

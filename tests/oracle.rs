@@ -222,7 +222,7 @@ fn a_probe_that_says_nothing_after_its_round_is_no_late_outcome() {
 }
 
 #[test]
-fn who_finds_that_the_probes_suffice_under_eased_rules_is_let_in() {
+fn a_lease_that_ends_under_eased_rules_does_not_close_it() {
     let settings = Settings { failure_ratio: Some(1), lease: plan::MS, probes: 2, ..plain() };
     let eased = Op::Change(Change::FailureRatio(Some(1_000_000)));
     let half_way = [OPEN, DEADLINE, Op::Start(0), Op::Burst(1, End::Ok), eased];

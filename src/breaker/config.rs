@@ -147,8 +147,9 @@ impl CircuitBreakerConfig {
     ///
     /// A call that hangs doesn't wait to be counted: once it is `threshold` old it counts as slow, at
     /// the next call, outcome or [tick](super::CircuitBreakerHandle::tick), at most an eighth of
-    /// `threshold` late; and not again when it ends, however it ends. A change of `threshold` forgets
-    /// which calls hang: they are judged when they end. Slow and failed never add up.
+    /// `threshold` late; and not again when it ends. If it ends in failure, it has failed too, without
+    /// being another call. A change of `threshold` forgets which calls hang: they are judged when they
+    /// end. Slow and failed never add up.
     #[must_use]
     pub fn slow_calls(mut self, threshold: Duration, ratio: impl Into<f64>) -> Self {
         self.slow = Some(Slow::On(threshold, ratio.into()));
@@ -256,7 +257,7 @@ impl CircuitBreakerConfig {
     /// How many probes decide whether the circuit closes. Default 3; 1 ..= 32. Live.
     ///
     /// They decide as soon as the rest can't change it: of 3 at a failure ratio of 0.5, two that
-    /// agree.
+    /// agree. A failing probe never closes: where all depends on the last one, it opens again.
     #[must_use]
     pub fn probes(mut self, calls: usize) -> Self {
         self.probes = calls;

@@ -188,7 +188,7 @@ impl Engine {
     fn admit_probe(&self, gate: Gate, now: Moment) -> Admission {
         let generation = gate.generation();
         if let Some(transition) = self.expire(gate, now) {
-            // Mostly it is open again; under rules that were eased meanwhile it may have closed.
+            // It is open again, unless it has moved on since.
             let (admission, _) = self.admit_settled(self.gate.load(), now);
             return (admission, Some(transition));
         }
@@ -312,7 +312,8 @@ impl Engine {
                 let settled = self.settle(gate, now);
                 let end = place.map_or(End::InTime, |place| self.cohorts.end(place));
                 if end == End::Hung && fresh {
-                    settled // it has been entered
+                    // It has been entered as slow.
+                    settled.or_else(|| self.end_hung(gate, ticket, ending.failed, now))
                 } else if settled.is_some() || !fresh {
                     self.count_stale();
                     settled
@@ -346,7 +347,7 @@ impl Engine {
             self.count_stale();
             return None;
         };
-        let run = self.run.record(entry, 1, generation);
+        let run = self.run.record(entry, generation);
         if counts.failures == 0 && counts.slow == 0 {
             return None;
         }
@@ -365,12 +366,35 @@ impl Engine {
         }
     }
 
+    /// Takes note of how a call ended that was entered while it hung: a failure counts as one of the
+    /// window's, and is no other call.
+    #[cold]
+    fn end_hung(
+        &self,
+        gate: Gate,
+        ticket: Ticket,
+        failed: bool,
+        now: Moment,
+    ) -> Option<Transition> {
+        let run = self.run.end_hung(failed, gate.generation());
+        if !failed {
+            return None;
+        }
+        // No sooner was it entered.
+        let entered = Moment::from_nanos(ticket.since).plus(self.cohorts.threshold()?);
+        let Some(counts) = self.window.fail(gate.generation(), entered, now) else {
+            self.count_stale();
+            return None;
+        };
+        self.judge(gate, counts, run, now)
+    }
+
     /// Enters calls that hang: slow, and not failed so far.
     #[cold]
     fn enter_hung(&self, gate: Gate, hung: u64, now: Moment) -> Option<Transition> {
         let entry = Entry { failed: false, slow: true };
         let counts = self.window.record(entry, hung, gate.generation(), || now)?;
-        let run = self.run.record(entry, hung, gate.generation());
+        let run = self.run.hang(hung, gate.generation());
         self.judge(gate, counts, run, now)
     }
 

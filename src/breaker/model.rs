@@ -332,6 +332,48 @@ fn a_call_that_ends_while_it_is_settled_is_entered_once() {
     );
 }
 
+/// A call fails at the threshold, while others settle: it is one call, slow, and failed.
+#[test]
+fn a_call_that_fails_while_it_is_settled_has_failed_once() {
+    race(
+        || {
+            let engine = closed(&Settings { slow_after: Some(THRESHOLD), ..settings() });
+            let ticket = admit(&engine, START);
+            (engine, ticket)
+        },
+        |(engine, ticket)| end(engine, *ticket, true, START.plus(THRESHOLD)),
+        |(engine, _)| engine.tick(START.plus(THRESHOLD)),
+        |(engine, _), one, other| {
+            assert_eq!((one, other), (None, None));
+            let view = engine.view(START);
+            assert_eq!(view.counts, Counts { total: 1, failures: 1, slow: 1 });
+            assert_eq!((view.run.failed, view.run.slow), (1, 1));
+            assert_eq!((view.in_cohorts, view.stale), (0, 0));
+        },
+    );
+}
+
+/// A call that was settled fails while the circuit is reset: it lands before that, or is stale.
+#[test]
+fn a_hung_calls_failure_never_touches_a_circuit_that_was_reset() {
+    race(
+        || {
+            let engine = closed(&Settings { slow_after: Some(THRESHOLD), ..settings() });
+            let ticket = admit(&engine, START);
+            assert_eq!(engine.tick(START.plus(THRESHOLD)), None);
+            (engine, ticket)
+        },
+        |(engine, ticket)| end(engine, *ticket, true, START.plus(THRESHOLD)),
+        |(engine, _)| engine.force(Circuit::Closed, START.plus(THRESHOLD)),
+        |(engine, _), ended, reset| {
+            assert!(ended.is_none() && reset.is_some());
+            let view = engine.view(START);
+            assert_eq!((view.counts, view.run.failed), (Counts::default(), 0));
+            assert_eq!(view.in_cohorts, 0);
+        },
+    );
+}
+
 /// A call is admitted while an operator says that nothing is slow: its outcome counts, once.
 #[test]
 fn a_live_change_of_what_is_slow_loses_no_outcome() {

@@ -19,6 +19,9 @@ use crate::window::Entry;
 /// The most probes a round can have.
 pub(crate) const MAX: usize = if cfg!(seawall_loom) { 2 } else { 32 };
 
+/// What a probe is whose lease ran out.
+pub(crate) const EXPIRED: Entry = Entry { failed: true, slow: true };
+
 /// What a seat's word says besides its round (the top 16 bits).
 const FREE: u64 = 0;
 const DECIDED: u64 = (1 << 48) - 1;
@@ -90,12 +93,13 @@ impl Probes {
 
     /// Begins a round of `seats`, all free, nothing decided. Under the gate's claim.
     pub(crate) fn begin(&self, generation: u32, seats: usize, now: Moment) {
-        // Relaxed, all: the gate's publication hands them on.
+        // Relaxed, all: the gate's publication hands them on. Swaps, so that they stay in one line with
+        // those of the last round's probes.
         for seat in &self.seats {
-            seat.store(seat_word(generation, FREE), Ordering::Relaxed);
+            seat.swap(seat_word(generation, FREE), Ordering::Relaxed);
         }
         let tally = u64::from(generation) << 32 | (seats as u64) << 24;
-        self.tally.store(tally, Ordering::Relaxed);
+        self.tally.swap(tally, Ordering::Relaxed);
         self.began.store(now.as_nanos(), Ordering::Relaxed);
     }
 
@@ -131,7 +135,7 @@ impl Probes {
         let now = self.since_began(now);
         self.leases(generation)
             .filter(|seat| now >= seat.end())
-            .find_map(|seat| self.decide(seat, generation, Entry { failed: true, slow: true }))
+            .find_map(|seat| self.decide(seat, generation, EXPIRED))
     }
 
     /// Has the lease of `seat` run out?
@@ -272,5 +276,76 @@ mod tests {
         let seat = probes.take(5, Moment::from_nanos(0), u64::MAX / 2).unwrap();
         assert!(!probes.is_over(seat, at(0)));
         assert!(probes.is_over(seat, Moment::from_nanos(u64::MAX)));
+    }
+}
+
+#[cfg(all(test, seawall_loom))]
+mod model {
+    use super::*;
+    use crate::sync::race;
+
+    const START: Moment = Moment::from_nanos(1 << 40);
+
+    fn round(seats: usize) -> Probes {
+        let probes = Probes::new();
+        probes.begin(5, seats, START);
+        probes
+    }
+
+    /// Two callers, one seat.
+    #[test]
+    fn one_seat_is_taken_by_one_caller() {
+        race(
+            || round(1),
+            |probes| probes.take(5, START, 100),
+            |probes| probes.take(5, START, 100),
+            |_, one, other| assert!(one.is_some() != other.is_some()),
+        );
+    }
+
+    /// A probe of the last round ends while the next one begins: it says nothing there, and takes no seat.
+    #[test]
+    fn a_late_probe_never_touches_the_next_round() {
+        for back in [false, true] {
+            race(
+                || {
+                    let probes = round(1);
+                    let seat = probes.take(5, START, 100).unwrap();
+                    (probes, seat)
+                },
+                move |(probes, seat)| match back {
+                    true => probes.give_back(*seat, 5),
+                    false => probes.decide(*seat, 5, EXPIRED).is_some(),
+                },
+                |(probes, _)| {
+                    probes.begin(6, 1, START);
+                    probes.take(6, START, 100)
+                },
+                |(probes, _), _, seat| {
+                    assert_eq!((probes.counts(), probes.seats()), (Counts::default(), 1));
+                    let counts = probes.decide(seat.unwrap(), 6, Entry::default()).unwrap();
+                    assert_eq!(counts, Counts { total: 1, failures: 0, slow: 0 });
+                },
+            );
+        }
+    }
+
+    /// A probe says nothing at the moment its lease ends: its seat is free, or decided, and not both.
+    #[test]
+    fn a_seat_is_given_back_or_expires() {
+        race(
+            || {
+                let probes = round(1);
+                let seat = probes.take(5, START, 100).unwrap();
+                (probes, seat)
+            },
+            |(probes, seat)| probes.give_back(*seat, 5),
+            |(probes, _)| probes.expire_one(5, Moment::from_nanos((1 << 40) + 100)).is_some(),
+            |(probes, _), back, expired| {
+                assert!(back != expired);
+                assert_eq!(probes.has_free(5), back);
+                assert_eq!(probes.counts().total, u64::from(expired));
+            },
+        );
     }
 }

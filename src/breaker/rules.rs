@@ -3,6 +3,7 @@
 use super::run::Lengths;
 use crate::event::{Counts, Why};
 use crate::ratio::Ratio;
+use crate::window::Entry;
 
 /// The trip rules; any may fire, `None` is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,14 @@ impl Rules {
         (enough && ratio.is_met_by(counts.slow, counts.total)).then_some(Why::SlowRatio(ratio))
     }
 
-    /// What `probes` decide of which `counts` are known: `Some(true)` to close, `Some(false)` to
-    /// open again, `None` while the rest could still change it.
+    /// What `probes` decide of which `counts` are known, the `last` of them just now: `Some(true)` to
+    /// close, `Some(false)` to open again, `None` while the rest could still change it.
     ///
     /// The ratios are those of the trip rules; without a failure ratio, one failure opens again.
-    /// A failing probe can only close the circuit where a slow ratio had still to be decided (or where
-    /// the rules were eased meanwhile): if it leaves the failures below their ratio, so did the probes
-    /// before.
-    pub(crate) fn probed(&self, counts: Counts, probes: u64) -> Option<bool> {
+    /// A failing probe never closes the circuit: where it leaves the failures below their ratio, so did
+    /// the probes before, but a slow ratio had still to be decided, or the rules were eased meanwhile.
+    /// The next success closes it then; if no probe is left, it opens again.
+    pub(crate) fn probed(&self, counts: Counts, last: Entry, probes: u64) -> Option<bool> {
         let rest = probes.saturating_sub(counts.total);
         let failed = |n: u64| match self.failure_ratio {
             Some(ratio) => ratio.is_met_by(n, probes),
@@ -53,6 +54,8 @@ impl Rules {
         let slow = |n: u64| self.slow_ratio.is_some_and(|ratio| ratio.is_met_by(n, probes));
         if failed(counts.failures) || slow(counts.slow) {
             Some(false)
+        } else if last.failed {
+            (rest == 0).then_some(false)
         } else if failed(counts.failures + rest) || slow(counts.slow + rest) {
             None
         } else {
@@ -96,30 +99,41 @@ mod tests {
         assert_eq!(rules.fired(counts(5, 2, 3), NONE), Some(Why::SlowRatio(half.unwrap())));
     }
 
+    const OK: Entry = Entry { failed: false, slow: false };
+    const FAILED: Entry = Entry { failed: true, slow: false };
+
     #[test]
     fn probes_decide_as_soon_as_the_rest_cannot_change_it() {
         let rules = Rules { failure_ratio: Ratio::percent(50), ..OFF };
-        assert_eq!(rules.probed(counts(2, 0, 0), 4), None);
-        assert_eq!(rules.probed(counts(3, 0, 0), 4), Some(true));
-        assert_eq!(rules.probed(counts(2, 2, 0), 4), Some(false));
-        assert_eq!(rules.probed(counts(3, 1, 0), 4), None);
-        assert_eq!(rules.probed(counts(4, 1, 0), 4), Some(true));
-        assert_eq!(rules.probed(counts(4, 2, 0), 4), Some(false));
+        assert_eq!(rules.probed(counts(2, 0, 0), OK, 4), None);
+        assert_eq!(rules.probed(counts(3, 0, 0), OK, 4), Some(true));
+        assert_eq!(rules.probed(counts(2, 2, 0), FAILED, 4), Some(false));
+        assert_eq!(rules.probed(counts(3, 1, 0), OK, 4), None);
+        assert_eq!(rules.probed(counts(4, 1, 0), OK, 4), Some(true));
+        assert_eq!(rules.probed(counts(4, 2, 0), FAILED, 4), Some(false));
+        let rules = Rules { slow_ratio: Ratio::percent(50), ..rules };
+        assert_eq!(rules.probed(counts(3, 0, 1), OK, 4), None);
+        assert_eq!(rules.probed(counts(4, 0, 1), OK, 4), Some(true));
+        assert_eq!(rules.probed(counts(3, 0, 2), OK, 4), Some(false));
     }
 
+    /// Whatever the rules and whatever was decided before, and a round always comes to an end.
     #[test]
-    fn a_failing_probe_never_closes() {
+    fn a_failing_probe_never_closes_and_the_last_one_decides() {
         for percent in [1, 10, 33, 50, 67, 99, 100] {
-            let rules = Rules { failure_ratio: Ratio::percent(percent), ..OFF };
-            for probes in 1..=16 {
-                for total in 1..=probes {
-                    for failures in 1..=total {
-                        let before = rules.probed(counts(total - 1, failures - 1, 0), probes);
-                        let after = rules.probed(counts(total, failures, 0), probes);
-                        assert!(
-                            before.is_some() || after != Some(true),
-                            "{percent} % of {probes}: {failures} of {total}"
-                        );
+            for slow_percent in [0, 1, 50, 100] {
+                let slow_ratio = Ratio::percent(slow_percent).filter(|_| slow_percent > 0);
+                let failure_ratio = Ratio::percent(percent);
+                let rules = Rules { failure_ratio, slow_ratio, ..OFF };
+                for probes in 1..=16 {
+                    for (total, bad) in (1..=probes).flat_map(|n| (1..=n).map(move |b| (n, b))) {
+                        for slow in 0..=total {
+                            let after = rules.probed(counts(total, bad, slow), FAILED, probes);
+                            assert_ne!(after, Some(true), "{percent} % of {probes}: {bad}");
+                            assert!(total < probes || after.is_some());
+                            let after = rules.probed(counts(total, bad, slow), OK, probes);
+                            assert!(total < probes || after.is_some());
+                        }
                     }
                 }
             }
@@ -128,9 +142,9 @@ mod tests {
 
     #[test]
     fn without_a_ratio_one_failing_probe_opens_again() {
-        assert_eq!(OFF.probed(counts(1, 1, 0), 3), Some(false));
-        assert_eq!(OFF.probed(counts(2, 0, 0), 3), None);
-        assert_eq!(OFF.probed(counts(3, 0, 0), 3), Some(true));
+        assert_eq!(OFF.probed(counts(1, 1, 0), FAILED, 3), Some(false));
+        assert_eq!(OFF.probed(counts(2, 0, 0), OK, 3), None);
+        assert_eq!(OFF.probed(counts(3, 0, 0), OK, 3), Some(true));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, Ticket};
 use super::gate::{Claim, Gate};
-use super::probes::Seat;
+use super::probes::{EXPIRED, Seat};
 use super::rules::Rules;
 use super::run::Lengths;
 use crate::clock::Moment;
@@ -59,26 +59,32 @@ impl Engine {
         now: Moment,
     ) -> Option<Transition> {
         let late = self.probes.is_over(seat, now);
-        let entry = if late { Entry { failed: true, slow: true } } else { entry };
+        let entry = if late { EXPIRED } else { entry };
         let Some(counts) = self.probes.decide(seat, gate.generation(), entry) else {
             self.count_stale();
             return None;
         };
-        self.judge_probes(gate, counts, now)
+        self.judge_probes(gate, counts, entry, now)
     }
 
     /// Decides the seats whose leases ran out.
     pub(super) fn expire(&self, gate: Gate, now: Moment) -> Option<Transition> {
         while let Some(counts) = self.probes.expire_one(gate.generation(), now) {
-            if let Some(transition) = self.judge_probes(gate, counts, now) {
+            if let Some(transition) = self.judge_probes(gate, counts, EXPIRED, now) {
                 return Some(transition);
             }
         }
         None
     }
 
-    fn judge_probes(&self, gate: Gate, counts: Counts, now: Moment) -> Option<Transition> {
-        let well = self.live.rules().probed(counts, self.probes.seats() as u64)?;
+    fn judge_probes(
+        &self,
+        gate: Gate,
+        counts: Counts,
+        last: Entry,
+        now: Moment,
+    ) -> Option<Transition> {
+        let well = self.live.rules().probed(counts, last, self.probes.seats() as u64)?;
         let claim = self.gate.claim(gate)?;
         if !well {
             return Some(self.open_again(claim, Why::Probes, counts, now));

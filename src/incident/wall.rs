@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        let at = |seconds| Utc(UNIX_EPOCH + Duration::from_millis(seconds * 1_000 + 7)).to_string();
+        let at =
+            |seconds: u64| Utc(UNIX_EPOCH + Duration::from_millis(seconds * 1_000 + 7)).to_string();
         assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59.007Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.007Z");
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn spans_are_said_in_two_units_at_most() {
-        let said = |ms| Span(Duration::from_millis(ms)).to_string();
+        let said = |ms: u64| Span(Duration::from_millis(ms)).to_string();
         assert_eq!(
             [said(90), said(1_550), said(725_400), said(7_400_000)],
             ["90 ms", "1.5 s", "12 min 5 s", "2 h 3 min"]

@@ -67,7 +67,7 @@ impl Ended {
     pub(crate) const fn worth_repeating(self) -> Worth {
         let cost = match self.outcome {
             Outcome::Success | Outcome::Ignored => return Worth::No,
-            // A circuit that is open now is open in a moment: the refusal is the answer.
+            // A circuit that is open now is open in a moment.
             _ if self.refused => return Worth::No,
             Outcome::InDoubt if !self.operation.may_repeat_in_doubt() => return Worth::Unsafe,
             Outcome::InDoubt => Cost::InDoubt,

@@ -25,7 +25,7 @@ use crate::timeout::TimeoutConfig;
 /// | fallback | none | only you know what may be read again: [`cached`](Payment::cached), [`http`](Payment::http) |
 /// | kill switch | none | [`kill_switch`](Payment::kill_switch) |
 /// | deadline | none | without a retry the attempt timeout bounds the call: [`deadline`](Payment::deadline) |
-/// | canary | none | [`canary`](Payment::canary), [`watch`](Payment::watch) |
+/// | canary | none | [`canary`](Payment::canary), [`rollout`](Payment::rollout), [`watch`](Payment::watch) |
 /// | retry | none | only you know what may be made twice: [`retry`](Payment::retry) |
 /// | breaker | see below | |
 /// | bulkhead | 100 calls | at 120 ms a call that is 800 a second |
@@ -198,7 +198,7 @@ where
         let (fallback, fallback_handle) = edge.fallback.assemble(&common)?;
         let (switch, switch_handle) = edge.switch.assemble(&common)?;
         let (deadline, deadline_handle) = edge.deadline.assemble(&common)?;
-        let (canary, canary_handle) = edge.canary.assemble(&arm, &common)?;
+        let (canary, canary_handle, common) = edge.canary.assemble(&arm, &common)?;
         let (arm, arm_handles) = arm.assemble(&common)?;
         let layers = Layers { slo, fallback, switch, deadline, canary, arm };
         let handles = Handles {

@@ -653,4 +653,45 @@ mod model {
             );
         }
     }
+    /// A cell is needed again, for calls of later, while another thread settles: whoever comes first finds
+    /// the calls that hang in it, and only he.
+    #[test]
+    fn who_needs_a_cell_again_and_who_settles_share_the_hung_between_them() {
+        let later = START.plus(THRESHOLD / 8 * 10);
+        race(
+            || {
+                let cohorts = cohorts();
+                cohorts.start(START).0.unwrap();
+                cohorts.start(START).0.unwrap();
+                cohorts
+            },
+            move |cohorts| cohorts.start(later),
+            move |cohorts| cohorts.settle(later),
+            |cohorts, (place, left), settled| {
+                assert!(place.is_some());
+                assert_eq!(left + settled, 2);
+                assert_eq!(cohorts.running(), 1);
+            },
+        );
+    }
+
+    /// A call starts while others settle: it is looked at again when its time comes.
+    #[test]
+    fn who_settles_forgets_nobody_who_starts() {
+        race(
+            || {
+                let cohorts = cohorts();
+                cohorts.start(START).0.unwrap();
+                cohorts
+            },
+            |cohorts| cohorts.start(START.plus(THRESHOLD)),
+            |cohorts| cohorts.settle(START.plus(THRESHOLD)),
+            |cohorts, (place, left), settled| {
+                assert!(place.is_some());
+                let late = START.plus(2 * THRESHOLD);
+                assert!(cohorts.is_due(late));
+                assert_eq!(left + settled + cohorts.settle(late), 2);
+            },
+        );
+    }
 }

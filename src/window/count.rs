@@ -16,6 +16,13 @@
 //! A full ring without failures and slow calls doesn't change when one more success comes: that
 //! record, the common one, reads one word and writes nothing.
 //!
+//! # A failure that comes after its call
+//! A call that hung is entered as slow while it runs, and may fail in the end. Its cell lies in the
+//! middle of the ring by then, or is gone, and a cell and the word can't be changed in one step. So the
+//! failure is *owed*: counted in the word at once, and carried by the next outcome that isn't a failure
+//! itself. Total and failures are those of the calls; the failure stays for as many outcomes as one that
+//! comes with its call. What is owed never exceeds the outcomes that could carry it.
+//!
 //! # Orderings
 //! The word is changed by AcqRel swaps, so whoever reads a word also sees the cells that were
 //! copied before it. Cells are changed by AcqRel swaps too: who finds a copy already made and goes
@@ -32,17 +39,22 @@ pub(crate) const MAX: usize = 4095;
 ///
 /// ```text
 ///  63            ...              0
-/// +------------+-----+------+------+----------+------+--------+
-/// | generation | lap | head | slow | failures | full | newest |
-/// |    rest/2  | rest|  w   |  w   |    w     |  1   |   2    |   w = bits to hold n
-/// +------------+-----+------+------+----------+------+--------+
+/// +------------+-----+------+------+------+----------+------+--------+
+/// | generation | lap | owed | head | slow | failures | full | newest |
+/// |    rest/2  | rest|  v   |  w   |  w   |    w     |  1   |   2    |
+/// +------------+-----+------+------+------+----------+------+--------+
+///                                w = bits to hold n, v = the same, ten at most
 /// ```
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     n: u64,
     width: u32,
+    owed_bits: u32,
     lap_bits: u32,
 }
+
+/// At most 1,023 failures are owed at a time.
+const OWED_BITS: u32 = 10;
 
 const NEWEST: u32 = 0;
 const FULL: u32 = 2;
@@ -51,8 +63,9 @@ const FAILURES: u32 = 3;
 impl Layout {
     fn new(n: usize) -> Self {
         let width = usize::BITS - n.leading_zeros();
-        let rest = 64 - FAILURES - 3 * width;
-        Self { n: n as u64, width, lap_bits: rest.div_ceil(2) }
+        let owed_bits = width.min(OWED_BITS);
+        let rest = 64 - FAILURES - 3 * width - owed_bits;
+        Self { n: n as u64, width, owed_bits, lap_bits: rest.div_ceil(2) }
     }
 
     const fn slow(self) -> u32 {
@@ -63,12 +76,21 @@ impl Layout {
         FAILURES + 2 * self.width
     }
 
-    const fn lap(self) -> u32 {
+    const fn owed(self) -> u32 {
         FAILURES + 3 * self.width
+    }
+
+    const fn lap(self) -> u32 {
+        self.owed() + self.owed_bits
     }
 
     const fn generation(self) -> u32 {
         self.lap() + self.lap_bits
+    }
+
+    /// What of a cell is the outcome and its tag; above it, copies are counted.
+    const fn tagged_mask(self) -> u64 {
+        u64::MAX >> (self.lap() - 2)
     }
 
     /// The part of `generation` that the word can hold.
@@ -81,6 +103,7 @@ impl Layout {
         Ring {
             generation: word >> self.generation(),
             lap: field(self.lap(), self.lap_bits),
+            owed: field(self.owed(), self.owed_bits),
             head: field(self.head(), self.width),
             slow: field(self.slow(), self.width),
             failures: field(FAILURES, self.width),
@@ -92,6 +115,7 @@ impl Layout {
     const fn pack(self, ring: Ring) -> u64 {
         ring.generation << self.generation()
             | ring.lap << self.lap()
+            | ring.owed << self.owed()
             | ring.head << self.head()
             | ring.slow << self.slow()
             | ring.failures << FAILURES
@@ -105,6 +129,8 @@ impl Layout {
 struct Ring {
     generation: u64,
     lap: u64,
+    /// Failures that the next outcomes are to carry.
+    owed: u64,
     head: u64,
     slow: u64,
     failures: u64,
@@ -115,16 +141,16 @@ struct Ring {
 impl Ring {
     const fn empty(generation: u64) -> Self {
         let newest = Entry { failed: false, slow: false };
-        Self { generation, lap: 0, head: 0, slow: 0, failures: 0, full: false, newest }
+        Self { generation, lap: 0, owed: 0, head: 0, slow: 0, failures: 0, full: false, newest }
     }
 
     const fn is_spotless(&self) -> bool {
-        self.full && self.failures == 0 && self.slow == 0
+        self.full && self.failures == 0 && self.slow == 0 && self.owed == 0
     }
 
-    const fn counts(&self, n: u64) -> Counts {
+    fn counts(&self, n: u64) -> Counts {
         let total = if self.full { n } else { self.head };
-        Counts { total, failures: self.failures, slow: self.slow }
+        Counts { total, failures: (self.failures + self.owed).min(total), slow: self.slow }
     }
 
     /// Where the newest outcome's cell is, and the tag it gets; `None` before the first record.
@@ -141,21 +167,34 @@ impl Ring {
     /// The ring after one more `entry`, with `oldest` leaving if it is full.
     ///
     /// A writer that fell behind may have read `oldest` from a later lap: then it counts out what
-    /// this ring never held, and the sums wrap. That ring is never seen: the word has moved on
+    /// this ring never held, and no sum may run over. That ring is never seen: the word has moved on
     /// before the cell was filled anew, so the swap fails.
-    const fn with(self, entry: Entry, oldest: Entry, layout: Layout) -> Self {
-        let (out_failed, out_slow) =
-            if self.full { (oldest.failed as u64, oldest.slow as u64) } else { (0, 0) };
+    fn with(self, entry: Entry, oldest: Entry, layout: Layout) -> Self {
+        let out = if self.full { oldest } else { Entry::default() };
+        let carries = !entry.failed && self.owed > 0;
+        let entry = Entry { failed: entry.failed || carries, ..entry };
         let came_round = self.head + 1 == layout.n;
         Self {
-            generation: self.generation,
-            lap: (self.lap + came_round as u64) & ((1 << layout.lap_bits) - 1),
+            lap: (self.lap + u64::from(came_round)) & ((1 << layout.lap_bits) - 1),
             head: if came_round { 0 } else { self.head + 1 },
-            slow: (self.slow + entry.slow as u64).wrapping_sub(out_slow),
-            failures: (self.failures + entry.failed as u64).wrapping_sub(out_failed),
+            slow: (self.slow + u64::from(entry.slow)).saturating_sub(out.slow.into()),
+            failures: (self.failures + u64::from(entry.failed)).saturating_sub(out.failed.into()),
+            owed: self.owed - u64::from(carries),
             full: self.full || came_round,
             newest: entry,
+            ..self
         }
+        .owing_at_most_its_room(layout)
+    }
+
+    /// The ring with one more failure of a call that is in it, or was.
+    fn owing(self, layout: Layout) -> Self {
+        Self { owed: self.owed + 1, ..self }.owing_at_most_its_room(layout)
+    }
+
+    fn owing_at_most_its_room(self, layout: Layout) -> Self {
+        let most = (layout.n.saturating_sub(self.failures)).min((1 << layout.owed_bits) - 1);
+        Self { owed: self.owed.min(most), ..self }
     }
 }
 
@@ -197,13 +236,38 @@ impl CountWindow {
         self.record_in(word, entry)
     }
 
-    /// [`record`](Self::record), `n` times over; more than the ring holds are no different from that.
+    /// [`record`](Self::record), `n` times over, or as often as fills the ring.
     #[inline]
     pub(crate) fn record_all(&self, entry: Entry, n: u64, generation: u32) -> Option<Counts> {
         for _ in 1..n.min(self.layout.n) {
             self.record(entry, generation)?;
         }
         self.record(entry, generation)
+    }
+
+    /// Counts a failure of a call that was entered before it failed; gives the counts that this made,
+    /// or `None` if the window has gone on to another generation.
+    pub(crate) fn owe(&self, generation: u32) -> Option<Counts> {
+        let generation = u64::from(generation) & self.layout.generation_mask();
+        // Acquire: as in `record`.
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            let ring = self.layout.unpack(word);
+            if ring.generation != generation {
+                return None;
+            }
+            let next = ring.owing(self.layout);
+            // AcqRel: hands on what it took, as every swap of the word.
+            match self.word.compare_exchange_weak(
+                word,
+                self.layout.pack(next),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(next.counts(self.layout.n)),
+                Err(now) => word = now,
+            }
+        }
     }
 
     fn record_in(&self, mut word: u64, entry: Entry) -> Option<Counts> {
@@ -248,17 +312,20 @@ impl CountWindow {
         };
         // Acquire: pairs with the Release of the swap below, by whoever made the copy.
         let mut found = self.cells[index].load(Ordering::Acquire);
-        while found != tagged {
+        let mask = self.layout.tagged_mask();
+        while found & mask != tagged {
             // The cell is the one to fill only while the word still says so: else `found` may be
             // of a later lap. Acquire: as for every look at the word; after the look at the cell.
             let now = self.word.load(Ordering::Acquire);
             if now != word {
                 return Err(now);
             }
+            // One copy more, wrapping: whoever is held up here, for however many laps, finds another.
+            let copy = (found & !mask).wrapping_add(mask.wrapping_add(1)) | tagged;
             // AcqRel: Release passes the copy on, Acquire takes the one that came first.
             match self.cells[index].compare_exchange(
                 found,
-                tagged,
+                copy,
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
@@ -493,6 +560,70 @@ mod model {
                 window.record(OK, 1);
                 assert_eq!(failures(window, 2), 0);
             },
+        );
+    }
+    /// A failure is owed while an outcome is recorded, into a ring that is full: both are counted, once.
+    #[test]
+    fn a_failure_that_is_owed_is_counted_beside_a_record() {
+        for entry in [OK, FAILED] {
+            race(
+                || {
+                    let window = CountWindow::new(3, 0);
+                    for _ in 0..3 {
+                        window.record(OK, 0);
+                    }
+                    window
+                },
+                |window| window.owe(0).unwrap(),
+                move |window| window.record(entry, 0).unwrap(),
+                move |window, _, _| {
+                    let known = u64::from(entry.failed);
+                    assert_eq!(failures(window, 3), 1 + known);
+                    window.record(OK, 0);
+                    window.record(OK, 0);
+                    assert_eq!(failures(window, 3), 1 + known, "the next has carried it");
+                    window.record(OK, 0);
+                    window.record(OK, 0);
+                    assert_eq!(failures(window, 3), 0);
+                },
+            );
+        }
+    }
+
+    /// Two failures are owed at once.
+    #[test]
+    fn failures_that_are_owed_at_once_are_each_counted() {
+        race(
+            || {
+                let window = CountWindow::new(2, 0);
+                window.record(OK, 0);
+                window.record(OK, 0);
+                window
+            },
+            |window| window.owe(0).unwrap(),
+            |window| window.owe(0).unwrap(),
+            |window, one, other| {
+                assert_eq!(one.failures.max(other.failures), 2);
+                assert_eq!(failures(window, 2), 2);
+            },
+        );
+    }
+
+    /// A failure that is owed in the old generation races a reset.
+    #[test]
+    fn a_late_failure_never_touches_the_next_generation() {
+        race(
+            || {
+                let window = CountWindow::new(2, 0);
+                window.record(OK, 0);
+                window
+            },
+            |window| window.owe(0),
+            |window| {
+                window.reset(1);
+                window.record(OK, 1)
+            },
+            |window, _, _| assert_eq!(failures(window, 1), 0),
         );
     }
 }

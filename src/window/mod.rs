@@ -44,6 +44,15 @@ impl Window {
         }
     }
 
+    /// Counts a failure of a call that was entered at `since` or later, before it failed: no call more.
+    /// Gives the counts that this made, or `None` as [`record`](Self::record) does.
+    pub(crate) fn fail(&self, generation: u32, since: Moment, now: Moment) -> Option<Counts> {
+        match self {
+            Self::Count(window) => window.owe(generation),
+            Self::Time(window) => window.fail(generation, since, now),
+        }
+    }
+
     pub(crate) fn counts(&self, now: impl FnOnce() -> Moment) -> Counts {
         match self {
             Self::Count(window) => window.counts(),

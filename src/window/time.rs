@@ -8,10 +8,17 @@
 //! nothing has to be cleared when time goes on: a tally of another bucket is replaced by the first
 //! record of this one, and passed over by who sums. An idle hour costs nothing.
 //!
+//! # A failure that comes after its call
+//! A call that hung is entered as slow while it runs, and may fail in the end. Its failure is added to
+//! the bucket that it was entered in, as near as can be told: the first bucket since then that holds a
+//! call without a failure. So it leaves the window with its call. Where its call has left before it, it
+//! counts among those of the current bucket. No bucket tells of more failures than calls.
+//!
 //! # Orderings
 //! A record adds to the calls before it adds to the failures or the slow (Release); who sums reads
 //! those before the calls (Acquire). So a failure that is seen has its call seen too, and where a slot
-//! turns meanwhile the sum takes the smaller number: nobody sees more failures than calls.
+//! turns meanwhile, or a failure comes before its call, the sum of a bucket takes the smaller number:
+//! nobody sees more failures than calls.
 
 use std::time::Duration;
 
@@ -124,6 +131,13 @@ impl AtomicTally {
         if inside { tally.count() } else { 0 }
     }
 
+    /// The count, if it is of this very bucket.
+    fn read_of(&self, generation: u32, bucket: u64) -> u64 {
+        // Acquire: as in `read`.
+        let tally = Tally(self.0.load(Ordering::Acquire));
+        if tally.is_of(generation) && tally.age(bucket) == 0 { tally.count() } else { 0 }
+    }
+
     fn reset(&self, generation: u32) {
         // Release: whoever finds the new generation here came after what the reset came after.
         self.0.store(Tally::new(generation, 0, 0).0, Ordering::Release);
@@ -204,6 +218,31 @@ impl TimeWindow {
         Some(self.sum(generation, bucket))
     }
 
+    /// Counts a failure of a call that was counted in the bucket of `since` or later, before it failed;
+    /// gives the window's counts after it, or `None` as [`record`](Self::record) does.
+    pub(crate) fn fail(&self, generation: u32, since: Moment, now: Moment) -> Option<Counts> {
+        let (first, newest) = (self.bucket(since), self.bucket(now));
+        let inside = first <= newest && newest - first < BUCKETS;
+        let first = if inside { first } else { newest };
+        let bucket = (first..newest).find(|&b| self.has_room(generation, b)).unwrap_or(newest);
+        if !self.stripes.mine().1[(bucket % BUCKETS) as usize].failures.add(generation, bucket, 1) {
+            return None;
+        }
+        self.mark_bad(bucket);
+        Some(self.sum(generation, newest))
+    }
+
+    /// Does a bucket hold a call without a failure?
+    fn has_room(&self, generation: u32, bucket: u64) -> bool {
+        let (mut failures, mut calls) = (0, 0);
+        for slots in self.stripes.iter() {
+            let slot = &slots[(bucket % BUCKETS) as usize];
+            failures += slot.failures.read_of(generation, bucket);
+            calls += slot.calls.read_of(generation, bucket);
+        }
+        failures < calls
+    }
+
     #[inline]
     fn is_spotless(&self, bucket: u64) -> bool {
         // Relaxed: a failure that overlaps this success may be ordered after it.
@@ -225,14 +264,17 @@ impl TimeWindow {
 
     fn sum(&self, generation: u32, bucket: u64) -> Counts {
         let mut sum = Counts::default();
-        for slot in self.stripes.iter().flatten() {
-            // In this order: see "Orderings".
-            let slow = slot.slow.read(generation, bucket);
-            let failures = slot.failures.read(generation, bucket);
-            let calls = slot.calls.read(generation, bucket);
-            sum.total += calls;
-            sum.failures += failures.min(calls);
-            sum.slow += slow.min(calls);
+        for at in 0..BUCKETS as usize {
+            let mut part = Counts::default();
+            for slots in self.stripes.iter() {
+                // In this order: see "Orderings".
+                part.slow += slots[at].slow.read(generation, bucket);
+                part.failures += slots[at].failures.read(generation, bucket);
+                part.total += slots[at].calls.read(generation, bucket);
+            }
+            sum.total += part.total;
+            sum.failures += part.failures.min(part.total);
+            sum.slow += part.slow.min(part.total);
         }
         sum
     }
@@ -383,6 +425,7 @@ mod model {
 
     const START: Moment = Moment::from_nanos(1 << 40);
     const BAD: Entry = Entry { failed: true, slow: true };
+    const SLOW: Entry = Entry { failed: false, slow: true };
 
     fn window() -> TimeWindow {
         TimeWindow::new(Duration::from_secs(10), START, 0)
@@ -425,6 +468,85 @@ mod model {
             |window, one, other| {
                 assert_eq!(window.counts(START), Counts { total: 2, failures: 2, slow: 2 });
                 assert_eq!(one.failures.max(other.failures), 2);
+            },
+        );
+    }
+    /// A slot turns to a newer bucket while a slow thread still records into the older one: what it adds is
+    /// gone, or counts in the newer, and no sum tells of more failures than calls.
+    #[test]
+    fn a_slot_that_turns_keeps_its_failures_within_its_calls() {
+        let later = START.plus(Duration::from_secs(10));
+        race(
+            window,
+            |window| window.record(BAD, 1, 0, START),
+            move |window| window.record(BAD, 1, 0, later).unwrap(),
+            move |window, _, newer| {
+                let counts = window.counts(later);
+                assert!(newer.total >= 1 && (1..=2).contains(&counts.total));
+                assert!(counts.failures >= 1 && counts.failures <= counts.total, "{counts:?}");
+            },
+        );
+    }
+
+    /// A call that was counted without a failure fails after all, while others are recorded, or read.
+    #[test]
+    fn a_failure_that_comes_after_its_call_is_counted_once() {
+        let with_a_call = || {
+            let window = window();
+            window.record(SLOW, 1, 0, START);
+            window
+        };
+        race(
+            with_a_call,
+            |window| window.fail(0, START, START).unwrap(),
+            |window| window.record(BAD, 1, 0, START).unwrap(),
+            |window, one, other| {
+                for counts in [one, other] {
+                    assert!(counts.failures <= counts.total, "{counts:?}");
+                }
+                assert_eq!(window.counts(START), Counts { total: 2, failures: 2, slow: 2 });
+            },
+        );
+        race(
+            with_a_call,
+            |window| window.fail(0, START, START).unwrap(),
+            |window| window.counts(START),
+            |_, one, seen| {
+                assert_eq!(one, Counts { total: 1, failures: 1, slow: 1 });
+                assert_eq!((seen.total, seen.slow), (1, 1));
+            },
+        );
+    }
+
+    /// Even if it comes before its call: then it is seen when the call is.
+    #[test]
+    fn a_failure_that_comes_before_its_call_waits_for_it() {
+        race(
+            window,
+            |window| window.fail(0, START, START).unwrap(),
+            |window| window.record(SLOW, 1, 0, START).unwrap(),
+            |window, one, other| {
+                assert!(one.failures <= one.total && other.failures <= other.total);
+                assert_eq!(window.counts(START), Counts { total: 1, failures: 1, slow: 1 });
+            },
+        );
+    }
+
+    #[test]
+    fn a_late_failure_never_touches_the_next_generation() {
+        race(
+            || {
+                let window = window();
+                window.record(SLOW, 1, 0, START);
+                window
+            },
+            |window| window.fail(0, START, START),
+            |window| {
+                window.reset(1);
+                window.record(SLOW, 1, 1, START)
+            },
+            |window, _, _| {
+                assert_eq!(window.counts(START), Counts { total: 1, failures: 0, slow: 1 });
             },
         );
     }

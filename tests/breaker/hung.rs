@@ -1,14 +1,15 @@
 //! Slow calls, calls that hang, and calls that are cut off.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use seawall::breaker::CircuitBreakerConfig;
 use seawall::error::{BoxError, Carry, Reason, Rejected, Room};
-use seawall::event::{Circuit, Why};
+use seawall::event::{Circuit, Transition, Why};
 use seawall::ratio::Ratio;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::rig::{MS, SEC, failure, rig};
+use crate::rig::{InFlight, MS, Rig, SEC, failure, refusal, rig};
 
 const HALF: Option<Ratio> = Ratio::percent(50);
 
@@ -108,13 +109,14 @@ fn a_hang_is_seen_at_most_an_eighth_of_the_threshold_late() {
     }
 }
 
+/// Both windows, over 100 calls or a minute.
+fn windows(set: impl Fn(CircuitBreakerConfig) -> CircuitBreakerConfig) -> [Rig; 2] {
+    [rig(|c| set(c.count_window(100))), rig(|c| set(c.time_window(60 * SEC)))]
+}
+
 #[test]
 fn a_hung_call_is_counted_once_however_it_ends() {
-    for timed in [false, true] {
-        let mut rig = rig(|c| {
-            let c = c.min_calls(100).slow_calls(SEC, 0.5);
-            if timed { c.time_window(60 * SEC) } else { c.count_window(100) }
-        });
+    for mut rig in windows(|c| c.min_calls(100).slow_calls(SEC, 0.5)) {
         let mut calls = rig.start_all(4).into_iter();
         rig.wait(SEC);
         rig.handle.tick();
@@ -125,9 +127,173 @@ fn a_hung_call_is_counted_once_however_it_ends() {
         rig.wait(10 * SEC);
         drop(calls.next());
         rig.handle.tick();
-        assert_eq!((rig.counts().total, rig.counts().slow), (4, 4), "timed: {timed}");
+        assert_eq!((rig.counts().total, rig.counts().slow), (4, 4));
         assert_eq!(rig.handle.snapshot().stale, 0);
     }
+}
+
+#[test]
+fn a_hung_call_that_fails_in_the_end_has_failed_and_is_no_other_call() {
+    for mut rig in windows(|c| c.min_calls(100).slow_calls(SEC, 0.5)) {
+        let mut calls = rig.start_all(5).into_iter();
+        rig.wait(SEC);
+        rig.handle.tick();
+        let counts = rig.counts();
+        assert_eq!((counts.total, counts.failures, counts.slow), (5, 0, 5), "not failed so far");
+        let mut failures_after = |failures, end: &dyn Fn(InFlight)| {
+            end(calls.next().unwrap());
+            let counts = rig.counts();
+            assert_eq!((counts.total, counts.failures, counts.slow), (5, failures, 5));
+        };
+        failures_after(0, &|call| call.ok());
+        failures_after(1, &|call| call.fail());
+        failures_after(2, &|call| drop(call.end(timed_out())));
+        failures_after(3, &|call| drop(call));
+        let not_sent = Rejected::new(Room::Bulkhead, Reason::BulkheadFull, "payments");
+        failures_after(3, &|call| drop(call.end(refusal(not_sent))));
+        rig.ok_times(5);
+        assert_eq!((rig.counts().total, rig.counts().failures), (10, 3));
+    }
+}
+
+#[test]
+fn calls_that_hang_and_then_fail_open_it_by_the_failure_rules() {
+    let opens = |rig: &mut Rig, why| {
+        let mut calls = rig.start_all(4);
+        rig.wait(SEC);
+        rig.ok_times(3);
+        calls.pop().unwrap().fail();
+        calls.pop().unwrap().fail();
+        rig.fail();
+        assert_eq!(rig.state(), Circuit::Closed);
+        calls.pop().unwrap().fail();
+        assert_eq!(rig.state(), Circuit::Open);
+        let opened = rig.log.take()[0];
+        assert_eq!((opened.why, opened.counts.total, opened.counts.failures), (why, 8, 4));
+    };
+    for mut rig in windows(|c| c.min_calls(8).slow_calls(SEC, 1.0)) {
+        opens(&mut rig, Why::FailureRatio(HALF.unwrap()));
+    }
+    for mut rig in windows(|c| c.failures(4).min_calls(100).slow_calls(SEC, 1.0)) {
+        opens(&mut rig, Why::Failures(4));
+    }
+    for mut rig in windows(|c| c.consecutive_failures(4).min_calls(100).slow_calls(SEC, 1.0)) {
+        opens(&mut rig, Why::ConsecutiveFailures(4));
+    }
+}
+
+#[test]
+fn a_hung_call_neither_lengthens_a_run_of_failures_nor_ends_it_before_it_ends() {
+    let mut rig = rig(|c| c.consecutive_failures(10).slow_calls(SEC, 1.0));
+    let runs = |rig: &Rig| {
+        let shown = rig.handle.snapshot();
+        (shown.consecutive_failures, shown.consecutive_slow_calls)
+    };
+    rig.fail_times(2);
+    let mut calls = rig.start_all(2);
+    rig.wait(SEC);
+    rig.handle.tick();
+    assert_eq!(runs(&rig), (2, 2));
+    calls.pop().unwrap().fail();
+    assert_eq!(runs(&rig), (3, 2));
+    calls.pop().unwrap().ok();
+    assert_eq!(runs(&rig), (0, 2));
+}
+
+/// Ten calls a second for two minutes. Of each ten, so many time out after two seconds, so many are late
+/// and answer after two seconds, and so many fail at once. Gives what opened it, if anything did.
+fn of_ten(timeouts: usize, late: usize, errors: usize, rig: &mut Rig) -> Option<Transition> {
+    let mut waiting = VecDeque::new();
+    for i in 0..1_200 {
+        if i >= 20 {
+            match waiting.pop_front().unwrap() {
+                (true, Some(call)) => drop(InFlight::end(call, timed_out())),
+                (false, Some(call)) => call.ok(),
+                (_, None) => {}
+            }
+        }
+        if rig.state() == Circuit::Closed {
+            // Spread out: 0, 3, 6, 9, 2, 5, 8, 1, 4, 7.
+            let at = i * 3 % 10;
+            let hangs = at < timeouts + late;
+            waiting.push_back((at < timeouts, hangs.then(|| rig.start())));
+            if !hangs {
+                let _ = rig.make(if at < timeouts + late + errors { failure() } else { Ok(0) });
+            }
+            rig.wait(100 * MS);
+        }
+        if let Some(opened) = rig.log.take().first() {
+            return Some(*opened);
+        }
+    }
+    None
+}
+
+#[test]
+fn timeouts_and_quick_errors_add_up_to_the_failure_ratio() {
+    let set = |c: CircuitBreakerConfig| c.failure_ratio(0.5).slow_calls(SEC, 0.5);
+    for size in [20, 100] {
+        let mut rig = rig(|c| set(c.count_window(size)));
+        let opened = of_ten(3, 0, 3, &mut rig).expect("60 % fail");
+        assert_eq!(opened.why, Why::FailureRatio(HALF.unwrap()), "of {size}");
+    }
+    for span in [10 * SEC, 60 * SEC] {
+        let mut rig = rig(|c| set(c.time_window(span)));
+        let opened = of_ten(3, 0, 3, &mut rig).expect("60 % fail");
+        assert_eq!(opened.why, Why::FailureRatio(HALF.unwrap()), "in {span:?}");
+    }
+}
+
+#[test]
+fn a_hung_call_that_succeeds_in_the_end_is_not_taken_for_one_that_failed() {
+    // 40 % hang, half of which fail, and 10 % fail at once: 30 % are failures, for two minutes.
+    let set = |c: CircuitBreakerConfig| c.slow_calls(SEC, 0.9).min_calls(20);
+    for (ratio, opens) in [(0.4, false), (0.22, true)] {
+        let rigs = [
+            rig(|c| set(c.count_window(100)).failure_ratio(ratio)),
+            rig(|c| set(c.time_window(10 * SEC)).failure_ratio(ratio)),
+        ];
+        for mut rig in rigs {
+            assert_eq!(of_ten(2, 2, 1, &mut rig).is_some(), opens, "{ratio}: {:?}", rig.counts());
+        }
+    }
+}
+
+#[test]
+fn a_failure_leaves_the_time_window_with_the_call_that_it_belongs_to() {
+    let mut rig = rig(|c| c.time_window(10 * SEC).min_calls(100).slow_calls(SEC, 1.0));
+    let mut calls = rig.start_all(3);
+    rig.wait(SEC);
+    rig.handle.tick();
+    rig.wait(5 * SEC);
+    rig.ok_times(2);
+    calls.pop().unwrap().fail();
+    assert_eq!((rig.counts().total, rig.counts().failures), (5, 1));
+    rig.wait(5 * SEC);
+    assert_eq!((rig.counts().total, rig.counts().failures), (2, 0));
+    // Its call is gone: among the calls of now.
+    calls.pop().unwrap().fail();
+    assert_eq!((rig.counts().total, rig.counts().failures), (2, 0), "there are none");
+    rig.ok();
+    assert_eq!((rig.counts().total, rig.counts().failures), (3, 1));
+}
+
+#[test]
+fn a_failure_stays_in_a_count_window_for_as_many_calls_as_any_other() {
+    let mut rig = rig(|c| c.count_window(10).min_calls(10).failure_ratio(1.0).slow_calls(SEC, 1.0));
+    let mut calls = rig.start_all(3);
+    rig.wait(SEC);
+    rig.handle.tick();
+    rig.ok_times(10);
+    assert_eq!((rig.counts().failures, rig.counts().slow), (0, 0), "they have left it");
+    calls.pop().unwrap().fail();
+    for _ in 0..10 {
+        assert_eq!((rig.counts().total, rig.counts().failures), (10, 1));
+        rig.ok();
+    }
+    assert_eq!(rig.counts().failures, 1, "the first of the ten carried it");
+    rig.ok();
+    assert_eq!(rig.counts().failures, 0);
 }
 
 #[test]

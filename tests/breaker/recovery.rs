@@ -261,6 +261,29 @@ fn a_failing_probe_never_closes() {
 }
 
 #[test]
+fn a_failing_probe_never_closes_where_slow_ones_had_still_to_be_told() {
+    let round = |script: &str| {
+        let mut rig =
+            rig(|c| quick(c).probes(script.len()).failure_ratio(1.0).slow_calls(SEC, 0.5));
+        rig.open_and_wait();
+        for (i, letter) in script.chars().enumerate() {
+            assert!(i == 0 || rig.state() == Circuit::HalfOpen, "{i} of {script}");
+            match letter {
+                'L' => rig.takes(SEC, Ok(0)),
+                letter => rig.calls(&letter.to_string()),
+            }
+        }
+        rig.state()
+    };
+    assert_eq!(round("LSSF"), Circuit::Open, "none is left to close it");
+    assert_eq!(round("LSF"), Circuit::Open);
+    assert_eq!(round("LFF"), Circuit::Open);
+    assert_eq!(round("SFS"), Circuit::Closed, "by a success");
+    assert_eq!(round("LFS"), Circuit::Closed);
+    assert_eq!(round("LSS"), Circuit::Closed);
+}
+
+#[test]
 fn without_a_failure_ratio_one_failing_probe_opens_it_again() {
     let mut rig = rig(|c| quick(c).no_failure_ratio().consecutive_failures(4).probes(3));
     rig.open_and_wait();

@@ -52,7 +52,6 @@ struct Entry {
 }
 
 const SLOW_FAILURE: Entry = Entry { failed: true, slow: true };
-const HUNG: Entry = Entry { failed: false, slow: true };
 
 fn tally<'a>(entries: impl Iterator<Item = &'a Entry>) -> Counts {
     entries.fold(Counts::default(), |sum, entry| Counts {
@@ -148,6 +147,10 @@ pub(crate) struct World {
     generation: u32,
     /// With the bucket, where buckets count.
     window: VecDeque<(u64, Entry)>,
+    /// Failures of hung calls that the next outcomes are to carry, over the last calls.
+    owed: usize,
+    /// The buckets of such failures, over the last span.
+    late: Vec<u64>,
     failed_run: u16,
     slow_run: u16,
     calls: Vec<Call>,
@@ -175,6 +178,8 @@ impl World {
             state: State::Closed,
             generation,
             window: VecDeque::new(),
+            owed: 0,
+            late: Vec::new(),
             failed_run: 0,
             slow_run: 0,
             calls: Vec::new(),
@@ -232,27 +237,92 @@ impl World {
 
     // ---- the window
 
-    fn bucket(&self) -> u64 {
+    fn bucket(&self, at: u64) -> u64 {
         match self.settings.shape {
             Shape::Count(_) => 0,
-            Shape::Time(span) => self.now.saturating_sub(self.born) / (span / 10),
+            Shape::Time(span) => at.saturating_sub(self.born) / (span / 10),
         }
     }
 
+    /// What one bucket holds.
+    fn bucket_counts(&self, bucket: u64) -> Counts {
+        let inside = self.window.iter().filter(|(of, _)| *of == bucket).map(|(_, entry)| entry);
+        let mut counts = tally(inside);
+        let late = self.late.iter().filter(|of| **of == bucket).count() + self.owed;
+        counts.failures = (counts.failures + late as u64).min(counts.total);
+        counts
+    }
+
     fn counts(&self) -> Counts {
-        let now = self.bucket();
-        tally(self.window.iter().filter(|(bucket, _)| bucket + 10 > now).map(|(_, entry)| entry))
+        let now = self.bucket(self.now);
+        (now.saturating_sub(9)..=now).fold(Counts::default(), |sum, bucket| {
+            let part = self.bucket_counts(bucket);
+            Counts {
+                total: sum.total + part.total,
+                failures: sum.failures + part.failures,
+                slow: sum.slow + part.slow,
+            }
+        })
     }
 
     fn enter(&mut self, entry: Entry) {
         self.failed_run = if entry.failed { self.failed_run + 1 } else { 0 };
         self.slow_run = if entry.slow { self.slow_run + 1 } else { 0 };
-        self.window.push_back((self.bucket(), entry));
+        self.push(entry);
+    }
+
+    /// Hanging calls are slow; of their failure nothing is known.
+    fn enter_hung(&mut self, hung: u16) {
+        self.slow_run += hung;
+        let most = match self.settings.shape {
+            Shape::Count(calls) => calls,
+            Shape::Time(_) => usize::MAX,
+        };
+        for _ in 0..most.min(hung.into()) {
+            self.push(Entry { failed: false, slow: true });
+        }
+    }
+
+    fn push(&mut self, mut entry: Entry) {
+        if self.owed > 0 && !entry.failed {
+            (entry.failed, self.owed) = (true, self.owed - 1);
+        }
+        self.window.push_back((self.bucket(self.now), entry));
         if let Shape::Count(calls) = self.settings.shape {
             if self.window.len() > calls {
                 self.window.pop_front();
             }
         }
+        self.owe(0);
+    }
+
+    /// So many failures more are owed, and no more than there are outcomes to carry them.
+    fn owe(&mut self, more: usize) {
+        if let Shape::Count(calls) = self.settings.shape {
+            let failed = self.window.iter().filter(|(_, entry)| entry.failed).count();
+            self.owed = (self.owed + more).min(calls - failed);
+        }
+    }
+
+    /// A call that was counted while it hung has ended.
+    fn end_hung(&mut self, started: u64, failed: bool) {
+        self.failed_run = if failed { self.failed_run + 1 } else { 0 };
+        if !failed {
+            return;
+        }
+        self.owe(1);
+        if let Shape::Time(_) = self.settings.shape {
+            let (threshold, _) = self.settings.slow.unwrap();
+            let (from, now) = (self.bucket(started + threshold), self.bucket(self.now));
+            let has_room = |bucket: &u64| {
+                let part = self.bucket_counts(*bucket);
+                part.failures < part.total
+            };
+            let from = if from + 10 > now { from } else { now };
+            let mut inside = from..now;
+            self.late.push(inside.find(has_room).unwrap_or(now));
+        }
+        self.judge();
     }
 
     // ---- the rules
@@ -352,6 +422,8 @@ impl World {
         }
         if !matches!(self.state, State::Open { .. } | State::HalfOpen) {
             self.window.clear();
+            self.late.clear();
+            self.owed = 0;
             (self.failed_run, self.slow_run) = (0, 0);
             self.advised = 0;
         }
@@ -421,9 +493,7 @@ impl World {
             }
         }
         if hung > 0 {
-            for _ in 0..hung {
-                self.enter(HUNG);
-            }
+            self.enter_hung(hung);
             self.judge();
         }
     }
@@ -558,10 +628,10 @@ impl World {
             Some((_, ppm)) => (bad(counts.slow, ppm), !bad(counts.slow + left, ppm)),
             None => (false, true),
         };
-        if fails || slow_fails {
+        if fails || slow_fails || (entry.failed && left == 0) {
             self.failed_rounds += 1;
             self.open(vec![Why::Probes], counts);
-        } else if passes && slow_passes {
+        } else if passes && slow_passes && !entry.failed {
             self.go(self.ramp_at(0), vec![Why::Probes], counts);
         }
     }
@@ -646,7 +716,9 @@ impl World {
             _ if !fresh => self.stale += 1,
             Role::Probe { decided: true, .. } => self.stale += 1,
             Role::Probe { .. } => self.decide(entry),
-            _ if call.watch == Watch::Counted => {}
+            _ if call.watch == Watch::Counted => {
+                self.end_hung(call.started.unwrap(), entry.failed);
+            }
             _ => {
                 self.enter(entry);
                 self.judge();

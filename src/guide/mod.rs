@@ -5,7 +5,9 @@
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
 //! | [`retry`] | who repeats calls, and must not double a charge or an outage |
+//! | [`rollout`] | who rolls out versions, and must be able to take one back at 3 am |
 
 pub mod breaker;
 pub mod metrics;
 pub mod retry;
+pub mod rollout;

@@ -9,10 +9,10 @@
 use std::cell::Cell;
 use std::env;
 use std::error::Error;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use seawall::audit::Step;
 use seawall::canary::{CanaryConfig, Data};
 use seawall::clock::Clock;
 use seawall::drive::Drive;
@@ -78,13 +78,15 @@ async fn play(story: Story) -> Result<(), Box<dyn Error>> {
     let database_is_down = Rc::new(Cell::new(false));
     let down = Rc::clone(&database_is_down);
     let v1 = service_fn(move |amount: i64| {
-        let answer = if down.get() { Err("database") } else { Ok(OPENING_BALANCE - amount) };
+        let balance = OPENING_BALANCE - amount;
+        let answer = if down.get() { Err(io::Error::other("database")) } else { Ok(balance) };
         async move { answer }
     });
     let down = Rc::clone(&database_is_down);
     let v2 = service_fn(move |amount: i64| {
         let sign = if story == Story::CorruptedBalances { 1 } else { -1 };
-        let answer = if down.get() { Err("database") } else { Ok(OPENING_BALANCE + sign * amount) };
+        let balance = OPENING_BALANCE + sign * amount;
+        let answer = if down.get() { Err(io::Error::other("database")) } else { Ok(balance) };
         async move { answer }
     });
     let mut ledger = stack.split(v1, v2);

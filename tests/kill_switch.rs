@@ -230,7 +230,7 @@ async fn one_flipped_file_halts_every_stack_within_one_interval_and_fallbacks_st
         assert!(!service.clone().oneshot(7).await.unwrap().is_stale());
     }
     scratch.holds("halt\n");
-    tokio::time::sleep(every).await;
+    tokio::time::sleep(every + Duration::from_millis(1)).await;
     let sent = calls.load(Ordering::SeqCst);
     for service in &services {
         assert!(service.clone().oneshot(7).await.unwrap().is_stale(), "known: still answered");
@@ -239,10 +239,10 @@ async fn one_flipped_file_halts_every_stack_within_one_interval_and_fallbacks_st
     }
     assert_eq!(calls.load(Ordering::SeqCst), sent, "nobody is called");
     fs::remove_file(&scratch.0).unwrap();
-    tokio::time::sleep(every).await;
+    tokio::time::sleep(every + Duration::from_millis(1)).await;
     assert_eq!(switch.mode(), Mode::Halt, "a file that is gone keeps the last word");
     scratch.holds("run\n");
-    tokio::time::sleep(every).await;
+    tokio::time::sleep(every + Duration::from_millis(1)).await;
     for service in &services {
         assert!(!service.clone().oneshot(8).await.unwrap().is_stale());
     }

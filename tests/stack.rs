@@ -963,7 +963,7 @@ mod rollout {
         let log = Arc::clone(&events);
         let client = Client::default();
         let stack = stack::payment("payments")
-            .slo(seawall::slo::Objective::new("payments", 0.99), seawall::outcome::ByResult)
+            .slo(seawall::slo::Objective::new("payments", 0.999), seawall::outcome::ByResult)
             .observe(move |event: &Event| {
                 if let Kind::Burn(burn) = &event.kind {
                     log.lock().unwrap().push(burn.fires);
@@ -979,7 +979,7 @@ mod rollout {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert!(events.lock().unwrap().contains(&true), "it burns");
-        tokio::time::sleep(Duration::from_secs(8 * 3_600 * 10)).await;
+        tokio::time::sleep(Duration::from_secs(7 * 3_600)).await;
         let events = events.lock().unwrap();
         let (fired, ended) = (
             events.iter().filter(|fires| **fires).count(),

@@ -113,13 +113,9 @@ impl BulkheadHandle {
             let settings = changed.settings_over(&config, shared.queued)?;
             shared.set_max_wait(changed.max_wait);
             shared.engine.set_order(settings.shares, settings.order, now);
-            match &shared.adaptive {
-                None => shared.engine.set_limit(settings.limit, || now),
-                // It has long moved on from what it was set to.
-                Some(limit) if changed.limit != config.limit => {
-                    shared.engine.set_limit(limit.set(settings.limit), || now);
-                }
-                Some(_) => {}
+            // An adaptive one has long moved on from what it was set to.
+            if shared.adaptive.is_none() || changed.limit != config.limit {
+                shared.set_limit(settings.limit, now);
             }
             *config = changed;
         }

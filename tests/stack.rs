@@ -963,7 +963,10 @@ mod rollout {
         let log = Arc::clone(&events);
         let client = Client::default();
         let stack = stack::payment("payments")
-            .slo(seawall::slo::Objective::new("payments", 0.999), seawall::outcome::ByResult)
+            .slo(
+                seawall::slo::Objective::availability("payments", 0.999),
+                seawall::outcome::ByResult,
+            )
             .observe(move |event: &Event| {
                 if let Kind::Burn(burn) = &event.kind {
                     log.lock().unwrap().push(burn.fires);

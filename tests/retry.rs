@@ -590,8 +590,20 @@ async fn through_three_nested_retries_an_outage_is_multiplied_by_no_more_than_on
 async fn a_timeout_costs_two_tokens() {
     let budget = Budget::new(BudgetConfig::new().ratio(0.0).floor(0).burst(9)).unwrap();
     let layer = layer(config().budget(budget.clone()));
-    let _ = layer.layer(Scripted::new([BROKEN])).oneshot(Ask::read("a")).await;
+    let gives_up = service_fn(|_: Ask<&'static str>| async {
+        let rejected = Rejected::new(Room::Timeout, Reason::TimedOut, "attempt").after_sending();
+        Err::<u32, E>(Error::Rejected(rejected))
+    });
+    let _ = layer.layer(gives_up).oneshot(Ask::read("a")).await;
     assert_eq!(budget.snapshot().tokens, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_came_back_costs_one_token_though_it_leaves_doubt() {
+    let budget = Budget::new(BudgetConfig::new().ratio(0.0).floor(0).burst(9)).unwrap();
+    let layer = layer(config().budget(budget.clone()));
+    let _ = layer.layer(Scripted::new([BROKEN])).oneshot(Ask::read("a")).await;
+    assert_eq!(budget.snapshot().tokens, 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -270,6 +270,7 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         let ended = Ended {
             outcome: self.outcome,
             refused,
+            unanswered: rejected.is_some() && !refused,
             operation: self.operation,
             made: self.made,
             limit: self.limit,

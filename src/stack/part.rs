@@ -10,6 +10,7 @@ use crate::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerL
 use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer, OneClass};
 use crate::canary::{Canary, CanaryConfig, CanaryHandle};
 use crate::clock::Clock;
+use crate::criticality::Criticality;
 use crate::error::ConfigError;
 use crate::event::Observers;
 use crate::kill_switch::{KillSwitch, KillSwitchLayer};
@@ -150,15 +151,35 @@ impl Part for KillSwitch {
 #[derive(Clone, Debug)]
 pub struct Bounded<C = OneClass> {
     pub(super) config: BulkheadConfig,
-    pub(super) rank: C,
+    rank: C,
+    /// Requests are told apart.
+    ranked: bool,
 }
+
+impl Bounded {
+    pub(super) fn new(config: BulkheadConfig) -> Self {
+        Self { config, rank: OneClass, ranked: false }
+    }
+}
+
+impl<C> Bounded<C> {
+    pub(super) fn rank<N>(self, rank: N) -> Bounded<N> {
+        Bounded { config: self.config, rank, ranked: true }
+    }
+}
+
+/// What critical calls have for themselves, where requests are told apart and nothing else was said.
+const CRITICAL: f64 = 0.7;
 
 impl<C> Part for Bounded<C> {
     type Layer = BulkheadLayer<C>;
     type Handle = BulkheadHandle;
 
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
-        let config = self.config.share_with(common.clock.as_ref(), &common.observers);
+        let mut config = self.config.share_with(common.clock.as_ref(), &common.observers);
+        if self.ranked && !config.has_shares() {
+            config = config.share(Criticality::Critical, CRITICAL);
+        }
         let layer = BulkheadLayer::new(config)?.rank(self.rank);
         let handle = layer.handle();
         Ok((layer, handle))

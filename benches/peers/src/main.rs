@@ -1,8 +1,10 @@
-//! The command line: `cost`, `instructions`, `http`, `limits`, `canary`.
+//! The command line: `cost`, `instructions`, `http`, `limits`, `canary`, `drill`.
+
+mod interpose;
 
 use std::process::ExitCode;
 
-use seawall_peers::{allocs, args::Args, canary, cost, http, instructions, limits};
+use seawall_peers::{allocs, args::Args, canary, cost, drill, http, instructions, limits};
 
 #[global_allocator]
 static COUNTING: allocs::Counting = allocs::Counting;
@@ -12,7 +14,9 @@ usage: seawall-peers cost [--quick] [--instructions] [--case NAME] [--contender 
        seawall-peers instructions [--case NAME] [--contender NAME] [--json FILE] [--baseline FILE]
        seawall-peers http [--quick] [--clients N] [--json FILE]
        seawall-peers limits [--quick] [--case NAME] [--contender NAME] [--json FILE] [--html FILE]
-       seawall-peers canary [--quick] [--json FILE] [--html FILE]";
+       seawall-peers canary [--quick] [--json FILE] [--html FILE]
+       seawall-peers drill [--quick] [--scenario NAME] [--contender NAME] [--seeds N]
+                           [--json FILE] [--html FILE]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
         "http" => http::command(&args),
         "canary" => canary::command(&args),
         "limits" => limits::command(&args),
+        "drill" => drill::command(&args),
         _ => Err(HELP.into()),
     });
     match result {

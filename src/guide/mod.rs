@@ -8,6 +8,7 @@
 //! | [`drills`] | who asks what all this is worth: incidents replayed beside every alternative |
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
 //! | [`retry`] | who repeats calls, and must not double a charge or an outage |
+//! | [`rollout`] | who rolls out versions, and must be able to take one back at 3 am |
 
 pub mod breaker;
 pub mod canary;
@@ -15,3 +16,4 @@ pub mod concurrency;
 pub mod drills;
 pub mod metrics;
 pub mod retry;
+pub mod rollout;

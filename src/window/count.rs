@@ -281,8 +281,6 @@ impl CountWindow {
                 return Some(ring.counts(self.layout.n));
             }
             let oldest = match self.settle_newest(ring, word) {
-                // In a ring of one the newest is also the oldest.
-                Ok(()) if self.layout.n == 1 => ring.newest,
                 // Acquire: the cell was copied before a word that we have read (see "Orderings").
                 Ok(()) => Entry::from_bits(self.cells[ring.head as usize].load(Ordering::Acquire)),
                 Err(now) => {
@@ -434,8 +432,22 @@ mod tests {
             let ring = Ring { generation, lap, newest, head: 1, ..Ring::empty(0) };
             let (_, tagged) = ring.newest_cell(layout).unwrap();
             assert_eq!(tagged, layout.tagged_mask(), "{n}");
+            let (_, tagged) = Ring { head: 1, ..Ring::empty(0) }.newest_cell(layout).unwrap();
+            assert_eq!(tagged, 0, "{n}");
             assert_eq!(layout.unpack(layout.pack(ring)), ring, "{n}");
         }
+    }
+
+    #[test]
+    fn a_cells_tag_changes_with_each_lap() {
+        let window = CountWindow::new(2, 0);
+        let mut tags = std::collections::HashSet::new();
+        for _ in 0..9 {
+            window.record(FAILED, 0);
+            window.record(FAILED, 0);
+            tags.insert(window.cells[0].load(Ordering::Relaxed) & window.layout.tagged_mask());
+        }
+        assert_eq!(tags.len(), 9);
     }
 
     #[test]

@@ -82,16 +82,13 @@ impl Tally {
     }
 
     /// With `n` more in `bucket`, or in the newer one that has taken its slot.
-    const fn plus(self, generation: u32, bucket: u64, n: u64) -> Self {
-        let sum = match self.age(bucket) {
-            0 => self.count().saturating_add(n),
-            _ if self.is_ahead(bucket) => {
-                let sum = self.count().saturating_add(n);
-                return Self(self.0 & !COUNT | if sum > COUNT { COUNT } else { sum });
-            }
-            _ => n,
-        };
-        Self::new(generation, bucket, if sum > COUNT { COUNT } else { sum })
+    fn plus(self, generation: u32, bucket: u64, n: u64) -> Self {
+        let sum = self.count().saturating_add(n).min(COUNT);
+        match self.age(bucket) {
+            0 => Self::new(generation, bucket, sum),
+            _ if self.is_ahead(bucket) => Self(self.0 & !COUNT | sum),
+            _ => Self::new(generation, bucket, n.min(COUNT)),
+        }
     }
 }
 
@@ -352,6 +349,11 @@ mod tests {
             window.record(FAILED, COUNT, 0, START);
         }
         let counts = window.counts(START);
+        assert_eq!((counts.total, counts.failures), (COUNT, COUNT));
+        // Nor by a thread that is a whole span behind.
+        window.record(FAILED, 7, 0, at(10_000));
+        window.record(FAILED, COUNT, 0, START);
+        let counts = window.counts(at(10_000));
         assert_eq!((counts.total, counts.failures), (COUNT, COUNT));
         assert_eq!(window.sum(1, window.bucket(START)), Counts::default(), "no next field touched");
     }

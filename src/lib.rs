@@ -11,6 +11,7 @@
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
 //! | [`canary`] | compares a new version with the old one, and takes it out when it is worse |
+//! | [`rollout`] | gives a new version its calls step by step, and takes them back for certain |
 //! | [`kill_switch`] | halts, or bypasses, by one flip |
 //! | [`retry`] | makes a failed call again, where that does no harm, within a [`budget`] |
 //! | [`hedge`] | makes a slow read twice, and takes the first answer |
@@ -20,7 +21,7 @@
 //!
 //! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
 //! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`], and [`audit`]
-//! for rollouts), and time ([`clock`]).
+//! for rollouts), time ([`clock`]), and what happens when nobody calls ([`drive`]).
 //!
 //! # Features
 //! | feature | what it adds |
@@ -30,6 +31,8 @@
 //! | `metrics` | [`telemetry`]: what layers tell, as metrics of the crate `metrics` |
 //! | `tracing` | [`telemetry`]: what layers tell, as events of the crate `tracing` |
 //! | `tower` | a [`budget`] under tower's own retry |
+//! | `rt` | [`drive::Drive`] can spawn itself |
+//! | `webhook` | a rollback's hook that posts, over HTTPS |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
 //! # How the house is laid out
@@ -48,6 +51,7 @@ pub mod bulkhead;
 pub mod canary;
 pub mod clock;
 pub mod criticality;
+pub mod drive;
 pub mod error;
 pub mod event;
 pub mod fallback;
@@ -70,12 +74,15 @@ pub mod request;
 pub mod retry;
 pub mod retry_after;
 pub mod rng;
+pub mod rollout;
 pub mod slo;
 pub mod stack;
 pub mod stale;
+pub mod steer;
 mod stripe;
 mod sync;
 pub mod telemetry;
+pub mod tick;
 pub mod timeout;
 pub mod verdict;
 mod window;

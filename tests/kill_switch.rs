@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use seawall::drive::Drive;
 use seawall::error::{BoxError, Carry, Reason};
 use seawall::event::{Event, Kind};
 use seawall::fallback::CachedConfig;
@@ -112,7 +113,8 @@ async fn a_flipped_file_halts_within_one_interval() {
     let scratch = Scratch::new("interval");
     scratch.holds("run");
     let every = Duration::from_secs(2);
-    let following = tokio::spawn(switch.follow(File::new(&scratch.0), every).unwrap());
+    let file = switch.follow(File::new(&scratch.0), every).unwrap();
+    let following = tokio::spawn(Drive::new().tick(file).run());
     tokio::time::sleep(Duration::from_secs(1)).await;
     scratch.holds("halt");
     assert_eq!(switch.mode(), Mode::Run);

@@ -132,7 +132,7 @@ async fn it_recovers_by_itself_by_way_of_a_probe_and_the_ramp() {
     }
     assert_eq!(
         *seen.lock().unwrap(),
-        [Circuit::Open, Circuit::HalfOpen, Circuit::Ramping, Circuit::Ramping, Circuit::Closed]
+        [Circuit::Open, Circuit::HalfOpen, Circuit::Ramping, Circuit::Closed]
     );
     assert!(payments.oneshot(1).await.is_ok());
 }

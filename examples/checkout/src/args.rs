@@ -20,7 +20,7 @@ Usage: cargo run --release -p checkout -- [FLAGS]
   --json FILE     also write the figures to FILE
   --help          print this
 
-It exits with 0 only if no wrong answer was served and every recovery was seen.";
+It exits with 0 only if no wrong answer was served, no key was charged twice, and every recovery was seen.";
 
 const RPS: RangeInclusive<u32> = 10..=10_000;
 /// Below this the phases are too short to tell one fault from the next.

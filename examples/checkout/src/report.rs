@@ -275,6 +275,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_charged_twice_is_a_problem() {
+        let mut report = played(|_| Verdict::Fresh, None);
+        report.double_charges = 2;
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["double_charges"], 2);
+        assert!(problems(report).contains(&"bare charged 2 keys twice".to_owned()));
+    }
+
+    #[test]
     fn the_worst_time_is_missing_if_one_is() {
         assert_eq!(worst([Some(1.0), Some(3.0)].into_iter()), Some(3.0));
         assert_eq!(worst([Some(1.0), None].into_iter()), None);

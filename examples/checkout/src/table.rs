@@ -156,7 +156,10 @@ pub(crate) fn closing(reports: &Reports, problems: &[String], interrupted: bool)
     }
     match problems {
         [] if interrupted => {}
-        [] => lines.push(paint(Style::Good, "No wrong answer; every recovery was seen.")),
+        [] => lines.push(paint(
+            Style::Good,
+            "No wrong answer, no double charge; every recovery was seen.",
+        )),
         _ => lines.extend(problems.iter().map(|problem| paint(Style::Bad, problem))),
     }
     lines.join("\n")

@@ -396,6 +396,15 @@ mod tests {
     }
 
     #[test]
+    fn a_late_failure_passes_over_what_a_slot_held_a_span_ago() {
+        let window = window();
+        window.record(OK, 5, 0, at(3_000));
+        window.record(SLOW, 1, 0, at(14_200));
+        assert_eq!(window.fail(0, at(13_000), at(14_500)).unwrap().failures, 1);
+        assert_eq!(window.counts(at(23_999)).failures, 1);
+    }
+
+    #[test]
     fn a_late_failure_whose_call_has_left_counts_among_those_of_now() {
         for (since, now) in [(1_000, 11_000), (1_000, 3_600_000), (9_000, 5_000)] {
             let window = window();

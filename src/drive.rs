@@ -8,7 +8,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), seawall::ConfigError> {
-//! let slo = Slo::new(Objective::new("payments", 0.999))?;
+//! let slo = Slo::new(Objective::availability("payments", 0.999))?;
 //! let driving = tokio::spawn(
 //!     Drive::new()
 //!         .tick(slo.clone())

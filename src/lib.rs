@@ -16,6 +16,8 @@
 //! | [`retry`] | makes a failed call again, where that does no harm, within a [`budget`] |
 //! | [`hedge`] | makes a slow read twice, and takes the first answer |
 //! | [`slo`] | tells that an objective's error budget burns too fast |
+//! | [`incident`] | writes the timeline of an incident, and the beginnings of its post-mortem |
+//! | [`telemetry`] | shows outside what goes on inside: metrics and log events |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
@@ -61,6 +63,7 @@ pub mod guide;
 pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod incident;
 pub mod key;
 pub mod kill_switch;
 mod live;

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::sync::Semaphore;
 
-use crate::answer::{Answer, Charge, Kind};
+use crate::answer::{self, Answer, Charge, Kind};
 use crate::clock;
 use crate::rng::Rng;
 use crate::script::Fault;
@@ -40,12 +40,16 @@ pub(crate) struct Payment {
 
 impl Payment {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with_workers(WORKERS)
+    }
+
+    pub(crate) fn with_workers(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             fault: RwLock::new(Fault::Healthy),
             sick_calls: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
-            workers: Semaphore::new(WORKERS),
+            workers: Semaphore::new(workers),
             charges: Mutex::default(),
         })
     }
@@ -96,7 +100,7 @@ impl Payment {
         match fault {
             Fault::Hang => pending().await,
             Fault::Slow => tokio::time::sleep(SLOW).await,
-            Fault::Healthy | Fault::Outage => tokio::time::sleep(self.service_time()).await,
+            _ => tokio::time::sleep(self.service_time()).await,
         }
         Ok(())
     }
@@ -122,7 +126,8 @@ async fn read(
     let principal = principal(&headers)?;
     payment.work().await?;
     let detail = match kind {
-        Kind::Quote => format!("{} cents, all taxes included", 100 + key.len() * 137),
+        Kind::Quote if payment.fault() == Fault::Corrupts => "1 cent".to_owned(),
+        Kind::Quote => answer::quote(&key),
         Kind::Methods => "card, transfer, wallet".to_owned(),
         Kind::Status => "captured".to_owned(),
         Kind::Charge => return Err(StatusCode::METHOD_NOT_ALLOWED),

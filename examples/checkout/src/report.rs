@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::args::Mode;
+use crate::canary::CanaryReport;
 use crate::ledger::{Ledger, Tally};
 use crate::script::{Fault, Phase};
 
@@ -150,6 +151,8 @@ impl Report {
 pub(crate) struct Reports {
     pub(crate) bare: Option<Report>,
     pub(crate) seawall: Option<Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<CanaryReport>,
 }
 
 impl Reports {
@@ -170,7 +173,7 @@ impl Reports {
     /// Beside seawall, bare needn't recover: on a machine that is busy it may not come back at all, and that
     /// is what it is there to show.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.canary.as_ref().map_or(Vec::new(), CanaryReport::problems);
         let must_recover = |mode| mode == Mode::Seawall || self.seawall.is_none();
         for (mode, report) in self.each() {
             for (what, count) in &report.wrongs {
@@ -230,7 +233,7 @@ mod tests {
     }
 
     fn problems(report: Report) -> Vec<String> {
-        Reports { bare: Some(report), seawall: None }.problems()
+        Reports { bare: Some(report), ..Reports::default() }.problems()
     }
 
     #[test]
@@ -293,7 +296,8 @@ mod tests {
     #[test]
     fn the_file_has_the_figures_of_all_and_of_each_phase() {
         let report = played(|_| Verdict::Fresh, None);
-        let json = serde_json::to_value(Reports { bare: Some(report), seawall: None }).unwrap();
+        let json =
+            serde_json::to_value(Reports { bare: Some(report), ..Reports::default() }).unwrap();
         assert_eq!(json["bare"]["offered"], 16);
         assert_eq!(json["bare"]["phases"][1]["name"], "outage");
         assert_eq!(json["bare"]["phases"][1]["sick_calls"], 2);

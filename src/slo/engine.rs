@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::ring::{Ring, Tally};
-use super::rules::{Alert, Burn, Snapshot, WINDOWS, Window, fires};
+use super::rules::{Alert, Burn, Snapshot, WINDOWS, Window, fires, keeps_firing};
 use crate::clock::{Moment, nanos};
 use crate::stripe::Striped;
 use crate::sync::{AtomicU64, Ordering};
@@ -136,7 +136,8 @@ impl Stock {
         Alert::ALL.map(|alert| {
             let (long, short) = alert.windows();
             let (long, short) = (self.window(long, age), self.window(short, age));
-            let fires = fires(long, short, factors[alert as usize], allowed);
+            let judge = if self.firing[alert as usize] { keeps_firing } else { fires };
+            let fires = judge(long, short, factors[alert as usize], allowed);
             if self.firing[alert as usize] == fires {
                 return None;
             }
@@ -291,6 +292,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_burn_that_hovers_at_its_factor_is_one_alert() {
+        let engine = Engine::new(0.01, FACTORS, Moment::from_nanos(0));
+        let mut stock = engine.stock.lock();
+        let mut told = 0;
+        for tick in 1..=(4 * 720) {
+            // 15 % or 13.8 % bad, for five minutes each: burns of 15 and 13.8 around 14.4.
+            let bad = if tick / 60 % 2 == 0 { 150 } else { 138 };
+            let tally = Tally { total: 1_000, bad };
+            let changes = stock.add(tick * 5 * SECOND - 1, tally, 0.01, FACTORS);
+            told += changes.into_iter().flatten().filter(|c| c.alert == Alert::PageFast).count();
+        }
+        assert_eq!(told, 1);
     }
 
     #[test]

@@ -37,7 +37,7 @@
 //! # Formulas
 //! From the Google SRE Workbook, chapter 5 ("Alerting on SLOs"). Burn over a window: the share of bad
 //! calls divided by the share that the objective allows. An alert fires while the burn is *above* its
-//! factor over both windows. Three things make it bearable where little comes in:
+//! factor over both windows, and ends when either is a tenth below it. Three things make it bearable where little comes in:
 //!
 //! - Before a window is full, the missing past counts as good, at the mean rate so far. So a fresh process
 //!   fires as late as an old one, and not at the first error.

@@ -75,6 +75,15 @@ impl Window {
     }
 }
 
+/// An alert that fires ends when a burn is a tenth below its factor: one that hovers there is one alert.
+const KEEPS_FIRING: f64 = 0.9;
+
+/// Does an alert of this factor, that fires already, go on firing?
+pub(super) fn keeps_firing(long: Window, short: Window, factor: f64, allowed: f64) -> bool {
+    let edge = factor * KEEPS_FIRING;
+    [long, short].iter().all(|window| window.burn(allowed).is_some_and(|burn| burn > edge))
+}
+
 /// Does an alert of this factor fire?
 pub(super) fn fires(long: Window, short: Window, factor: f64, allowed: f64) -> bool {
     let burns = |window: Window| window.burn(allowed).is_some_and(|burn| burn > factor);

@@ -70,6 +70,9 @@ pub enum Step {
         /// At which stage, from 0 on.
         stage: u32,
     },
+    /// The process was restarted between a rollback's decision and its end: its hooks are called again,
+    /// with the same key.
+    Recovered,
     /// The canary has this share of the calls now.
     StageEntered {
         /// Which, from 0 on.
@@ -127,6 +130,7 @@ impl Step {
         match self {
             Self::Started { .. } => "started",
             Self::Resumed { .. } => "resumed",
+            Self::Recovered => "recovered",
             Self::StageEntered { .. } => "stage_entered",
             Self::Suspected(_) => "suspected",
             Self::Held => "held",
@@ -165,6 +169,7 @@ impl fmt::Display for Step {
         match self {
             Self::Started { version } => write!(f, "started, of version {version}"),
             Self::Resumed { stage } => write!(f, "resumed at stage {stage}"),
+            Self::Recovered => f.write_str("recovered: its hooks are called again"),
             Self::StageEntered { stage, weight } => write!(f, "entered stage {stage}, {weight}"),
             Self::Suspected(cause) => write!(f, "suspected ({})", cause.as_str()),
             Self::Held => f.write_str("held: the baseline fails, too"),

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, atomic};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where the first reading lies after the epoch: 2^61 ns, about 73 years.
 const FIRST_USE: u64 = 1 << 61;
@@ -105,6 +105,12 @@ impl Clock {
     pub fn manual() -> (Self, ManualClock) {
         let time = Arc::new(atomic::AtomicU64::new(FIRST_USE));
         (Self(Source::Manual(Arc::clone(&time))), ManualClock(time))
+    }
+
+    /// The date and time of day, for whoever reads what is told; nothing is decided by it.
+    #[allow(clippy::disallowed_methods)] // the one place that reads it
+    pub(crate) fn wall(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     /// The moment it is.

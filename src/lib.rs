@@ -11,16 +11,19 @@
 //! | [`timeout`] | bounds the time of one attempt |
 //! | [`fallback`] | answers for refused and failed calls: the last good response, a value, a function |
 //! | [`canary`] | compares a new version with the old one, and takes it out when it is worse |
+//! | [`rollout`] | gives a new version its calls step by step, and takes them back for certain |
 //! | [`kill_switch`] | halts, or bypasses, by one flip |
 //! | [`retry`] | makes a failed call again, where that does no harm, within a [`budget`] |
 //! | [`hedge`] | makes a slow read twice, and takes the first answer |
 //! | [`slo`] | tells that an objective's error budget burns too fast |
+//! | [`incident`] | writes the timeline of an incident, and the beginnings of its post-mortem |
+//! | [`telemetry`] | shows outside what goes on inside: metrics and log events |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
 //! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
 //! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`], and [`audit`]
-//! for rollouts), and time ([`clock`]).
+//! for rollouts), time ([`clock`]), and what happens when nobody calls ([`drive`]).
 //!
 //! # Features
 //! | feature | what it adds |
@@ -30,6 +33,8 @@
 //! | `metrics` | [`telemetry`]: what layers tell, as metrics of the crate `metrics` |
 //! | `tracing` | [`telemetry`]: what layers tell, as events of the crate `tracing` |
 //! | `tower` | a [`budget`] under tower's own retry |
+//! | `rt` | [`drive::Drive`] can spawn itself |
+//! | `webhook` | a rollback's hook that posts, over HTTPS |
 //! | `test-util` | `Clock::default()` follows tokio's clock, for tests with paused time |
 //!
 //! # How the house is laid out
@@ -48,6 +53,7 @@ pub mod bulkhead;
 pub mod canary;
 pub mod clock;
 pub mod criticality;
+pub mod drive;
 pub mod error;
 pub mod event;
 pub mod fallback;
@@ -57,6 +63,7 @@ pub mod guide;
 pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod incident;
 pub mod key;
 pub mod kill_switch;
 mod live;
@@ -70,12 +77,15 @@ pub mod request;
 pub mod retry;
 pub mod retry_after;
 pub mod rng;
+pub mod rollout;
 pub mod slo;
 pub mod stack;
 pub mod stale;
+pub mod steer;
 mod stripe;
 mod sync;
 pub mod telemetry;
+pub mod tick;
 pub mod timeout;
 pub mod verdict;
 mod window;

@@ -1,5 +1,14 @@
 //! The bulkhead as its users see it: through tower's mock, in virtual time.
 
+#[path = "bulkhead/adaptive.rs"]
+mod adaptive;
+#[path = "bulkhead/oracle.rs"]
+mod oracle;
+#[path = "bulkhead/pools.rs"]
+mod pools;
+#[path = "bulkhead/queue.rs"]
+mod queue;
+
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -218,6 +227,10 @@ struct Crowd {
 }
 
 impl Crowd {
+    fn peak(&self) -> u32 {
+        self.peak.load(SeqCst)
+    }
+
     async fn serve(self, work: impl Future<Output = ()>) -> Result<(), BoxError> {
         let inside = self.inside.fetch_add(1, SeqCst) + 1;
         self.peak.fetch_max(inside, SeqCst);

@@ -872,9 +872,9 @@ mod cached {
         let config = CachedConfig::new("x", key as fn(&Ask) -> Option<Key>);
         let layer = Layered::cached(config).unwrap();
         call(&layer, Ask::Read(1), up(1)).await.unwrap();
-        tokio::time::advance(SECOND * 299).await;
+        tokio::time::advance(SECOND * 1_199).await;
         let answer = call(&layer, Ask::Read(1), down()).await.unwrap();
-        assert_eq!(answer.stale.unwrap().age, SECOND * 299);
+        assert_eq!(answer.stale.unwrap().age, SECOND * 1_199);
         tokio::time::advance(SECOND * 2).await;
         assert!(call(&layer, Ask::Read(1), down()).await.is_err());
     }

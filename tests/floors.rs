@@ -4,8 +4,8 @@
 //!  4 roof        stack/ http/ guide/ (see every room)   telemetry/ incident/ (see floors 0 and 1)
 //!  3 middleware  <room>/{mod,layer,service,future,handle}.rs
 //!  2 engines     <room>/{everything else}.rs: no tower, tokio, Poll; nothing of floor 3
-//!  1 vocabulary  outcome event audit verdict measure key stale retry_after request budget window
-//!                stats; and, for the middleware alone, readied and guarded
+//!  1 vocabulary  outcome event audit verdict steer tick measure key stale retry_after request
+//!                budget window stats; and, for the middleware alone, readied and guarded
 //!  0 ground      sync clock ratio rng error criticality local live stripe
 //! ```
 //!
@@ -26,6 +26,8 @@ const VOCABULARY: &[&str] = &[
     "event",
     "audit",
     "verdict",
+    "steer",
+    "tick",
     "measure",
     "key",
     "stale",

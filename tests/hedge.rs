@@ -282,7 +282,8 @@ async fn nothing_is_made_a_second_time_after_its_deadline() {
     let inner = Slow::new(&[(300, Ok(1))]);
     let late = Ask::read(()).by(Clock::default().now().plus(DELAY));
     layer.layer(inner.clone()).oneshot(Safe::of(late).unwrap()).await.unwrap();
-    assert_eq!(inner.calls(), 1);
+    assert_eq!((inner.calls(), layer.handle().snapshot().too_late), (1, 1));
+    assert_eq!(layer.handle().budget().snapshot().tokens, 1_000_000);
 }
 
 #[tokio::test(start_paused = true)]

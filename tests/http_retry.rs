@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{Empty, Full};
 use proptest::prelude::*;
 use seawall::clock::Clock;
 use seawall::error::Error;
@@ -313,6 +313,31 @@ async fn a_deadline_crosses_to_another_process_and_ends_there_what_it_asks_of_ot
 }
 
 #[tokio::test(start_paused = true)]
+async fn neither_a_header_nor_a_callers_mark_puts_a_deadline_off() {
+    let now = Clock::default().now();
+    let seen = |own: Option<Duration>, header: Duration| {
+        let server = ReadMarksLayer::default().layer(service_fn(move |request: Request<()>| {
+            let mut onward = Request::new(());
+            if let Some(own) = own {
+                onward.set_deadline(now.plus(own));
+            }
+            inherit(request.extensions(), &mut onward);
+            let both = [request.deadline(), onward.deadline()].map(|at| at.unwrap().since(now));
+            std::future::ready(Ok::<_, E>(both))
+        }));
+        let mut request = Request::new(());
+        request.headers_mut().insert(DEADLINE, (header.as_millis() as u64).into());
+        // A layer outside has given it a second.
+        request.set_deadline(now.plus(1_000 * MS));
+        server.oneshot(request)
+    };
+    assert_eq!(seen(None, 700 * MS).await.unwrap(), [700 * MS, 700 * MS]);
+    assert_eq!(seen(None, 5_000 * MS).await.unwrap(), [1_000 * MS, 1_000 * MS]);
+    assert_eq!(seen(Some(200 * MS), 700 * MS).await.unwrap(), [700 * MS, 200 * MS]);
+    assert_eq!(seen(Some(900 * MS), 700 * MS).await.unwrap(), [700 * MS, 700 * MS]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_in_three_processes_make_three_attempts_of_one_call() {
     let calls = Arc::<Mutex<u32>>::default();
     let count = Arc::clone(&calls);
@@ -351,6 +376,88 @@ async fn retries_in_three_processes_make_three_attempts_of_one_call() {
     let first = process!(wire!(process!(wire!(process!(last)))));
     first.oneshot(Request::new(())).await.unwrap();
     assert_eq!(*calls.lock().unwrap(), 3);
+}
+
+/// Three processes over real connections, each with a client that retries: what arrives at the last?
+#[tokio::test]
+async fn over_real_connections_three_retrying_clients_make_three_attempts_of_one_call() {
+    use hyper::body::Incoming;
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use std::convert::Infallible;
+    use std::net::SocketAddr;
+
+    type Wire = Error<hyper_util::client::legacy::Error>;
+
+    async fn serve<S>(service: S) -> SocketAddr
+    where
+        S: Service<Request<Incoming>, Response = Response<Empty<Bytes>>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service.clone();
+                let answer = hyper::service::service_fn(move |ask| service.clone().oneshot(ask));
+                let server = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        address
+    }
+
+    /// A client that retries at once, three attempts in all, and sends its marks.
+    fn client()
+    -> impl Service<Request<Empty<Bytes>>, Response = Response<Incoming>, Error = Wire, Future: Send>
+    + Clone
+    + Send {
+        let config = RetryConfig::new("next").backoff(Duration::ZERO, Duration::ZERO);
+        let retry = RetryLayer::new(config).unwrap().classify(ByStatus::new().for_retry());
+        let wire = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        ServiceBuilder::new()
+            .layer(retry)
+            .layer(SendMarksLayer::default())
+            .map_err(Error::from)
+            .service(wire)
+    }
+
+    fn ask(address: SocketAddr) -> Request<Empty<Bytes>> {
+        Request::get(format!("http://{address}/quotes/7")).body(Empty::new()).unwrap()
+    }
+
+    let seen = Arc::<Mutex<Vec<Option<String>>>>::default();
+    let log = Arc::clone(&seen);
+    let mut next = serve(service_fn(move |request: Request<Incoming>| {
+        let mark = request.headers().get(ATTEMPT).map(|mark| mark.to_str().unwrap().to_owned());
+        log.lock().unwrap().push(mark);
+        let mut sick = Response::new(Empty::new());
+        *sick.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        std::future::ready(Ok(sick))
+    }))
+    .await;
+    for _ in 0..2 {
+        let (onward, address) = (client(), next);
+        next = serve(ReadMarksLayer::default().layer(service_fn(
+            move |request: Request<Incoming>| {
+                let mut asked = ask(address);
+                inherit(request.extensions(), &mut asked);
+                let onward = onward.clone();
+                async move {
+                    let answer = onward.oneshot(asked).await.unwrap();
+                    let mut passed_on = Response::new(Empty::new());
+                    *passed_on.status_mut() = answer.status();
+                    Ok(passed_on)
+                }
+            },
+        )))
+        .await;
+    }
+    assert_eq!(client().oneshot(ask(next)).await.unwrap().status(), 503);
+    let seen = seen.lock().unwrap();
+    let numbers: Vec<_> = seen.iter().map(Option::as_deref).collect();
+    assert_eq!(numbers, [Some("1"), Some("2"), Some("3")], "the outermost's marks, all the way");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use seawall::drive::Drive;
 use seawall::error::{BoxError, Carry, Reason};
 use seawall::event::{Event, Kind};
 use seawall::fallback::CachedConfig;
@@ -112,7 +113,8 @@ async fn a_flipped_file_halts_within_one_interval() {
     let scratch = Scratch::new("interval");
     scratch.holds("run");
     let every = Duration::from_secs(2);
-    let following = tokio::spawn(switch.follow(File::new(&scratch.0), every).unwrap());
+    let file = switch.follow(File::new(&scratch.0), every).unwrap();
+    let following = tokio::spawn(Drive::new().tick(file).run());
     tokio::time::sleep(Duration::from_secs(1)).await;
     scratch.holds("halt");
     assert_eq!(switch.mode(), Mode::Run);
@@ -197,4 +199,56 @@ async fn a_flip_and_an_automatic_transition_do_not_disturb_each_other() {
     switch.flip(Mode::Run, "test", "on again");
     let refused = payments.clone().oneshot(1).await.unwrap_err();
     assert_eq!(refused.rejected().unwrap().reason, Reason::CircuitOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_flipped_file_halts_every_stack_within_one_interval_and_fallbacks_still_answer() {
+    let (switch, log) = logged();
+    let scratch = Scratch::new("every-stack");
+    scratch.holds("run");
+    let calls = Arc::new(AtomicU32::new(0));
+    let client = || {
+        let counted = Arc::clone(&calls);
+        service_fn(move |id: u64| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async move { Ok::<_, io::Error>(Answer::fresh(id)) }
+        })
+    };
+    let stack = |name| {
+        stack::payment(name)
+            .kill_switch(&switch)
+            .cached(CachedConfig::new(name, |id: &u64| Some(Key::of(id))))
+            .build()
+            .unwrap()
+    };
+    let (payments, refunds) = (stack("payments"), stack("refunds"));
+    let every = Duration::from_secs(2);
+    let file = switch.follow(File::new(&scratch.0), every).unwrap();
+    let driving = tokio::spawn(payments.drive().tick(file).run());
+    let services = [payments.service(client()), refunds.service(client())];
+    for service in &services {
+        assert!(!service.clone().oneshot(7).await.unwrap().is_stale());
+    }
+    scratch.holds("halt\n");
+    tokio::time::sleep(every + Duration::from_millis(1)).await;
+    let sent = calls.load(Ordering::SeqCst);
+    for service in &services {
+        assert!(service.clone().oneshot(7).await.unwrap().is_stale(), "known: still answered");
+        let refused = service.clone().oneshot(8).await.unwrap_err();
+        assert_eq!(refused.rejected().unwrap().reason, Reason::Halted);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), sent, "nobody is called");
+    fs::remove_file(&scratch.0).unwrap();
+    tokio::time::sleep(every + Duration::from_millis(1)).await;
+    assert_eq!(switch.mode(), Mode::Halt, "a file that is gone keeps the last word");
+    scratch.holds("run\n");
+    tokio::time::sleep(every + Duration::from_millis(1)).await;
+    for service in &services {
+        assert!(!service.clone().oneshot(8).await.unwrap().is_stale());
+    }
+    driving.abort();
+    let log = log.lock().unwrap();
+    let flips: Vec<&String> = log.iter().filter(|line| line.contains("->")).collect();
+    assert_eq!(flips.len(), 2, "{log:?}");
+    assert!(flips[0].starts_with("run -> halt by the file "), "{flips:?}");
 }

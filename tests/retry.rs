@@ -479,8 +479,11 @@ async fn an_open_breaker_inside_ends_the_retrying() {
     let circuit = breaker.handle();
     let inner = Scripted::new([FAILED]);
     let service = ServiceBuilder::new().layer(retry.clone()).layer(breaker).service(inner.clone());
-    let rejected = refused(service.clone().oneshot(Ask::read("a")).await);
-    assert_eq!((rejected.reason, rejected.sent()), (Reason::CircuitOpen, false));
+    let answer = service.clone().oneshot(Ask::read("a")).await;
+    assert_eq!(
+        answer, FAILED,
+        "the last result that there was, and not a refusal of what never was"
+    );
     assert_eq!((inner.calls(), circuit.snapshot().counts.total), (3, 3));
     let snapshot = retry.handle().snapshot();
     assert_eq!((snapshot.retries, snapshot.refused), (3, 1));
@@ -488,7 +491,8 @@ async fn an_open_breaker_inside_ends_the_retrying() {
     // From now on the first refusal is the answer, and nothing is earned or paid.
     let before = retry.handle().budget().snapshot();
     for _ in 0..1_000 {
-        refused(service.clone().oneshot(Ask::read("a")).await);
+        let rejected = refused(service.clone().oneshot(Ask::read("a")).await);
+        assert_eq!((rejected.reason, rejected.sent()), (Reason::CircuitOpen, false));
     }
     assert_eq!(retry.handle().snapshot().retries, 3);
     assert_eq!(retry.handle().budget().snapshot(), before);
@@ -528,8 +532,8 @@ async fn refusals_of_our_own_layers_neither_cost_nor_earn_tokens() {
     assert_eq!(budget.snapshot().tokens, 5, "a refused first attempt earns nothing");
 
     let inner = Scripted::new([FAILED, full]);
-    let _ = layer.layer(inner.clone()).oneshot(Ask::read("a")).await;
-    assert_eq!(inner.calls(), 2);
+    let answer = layer.layer(inner.clone()).oneshot(Ask::read("a")).await;
+    assert_eq!((answer, inner.calls()), (FAILED, 2));
     assert_eq!(budget.snapshot().tokens, 6, "a refused retry costs nothing; its first earned one");
 }
 
@@ -567,11 +571,39 @@ async fn an_outage_is_multiplied_by_no_more_than_one_and_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn through_three_nested_retries_an_outage_is_multiplied_by_no_more_than_one_and_the_budget() {
+    // Each has a budget of its own, of a fifth; nothing comes back by time.
+    let budget = || Budget::new(BudgetConfig::new().floor(0)).unwrap();
+    let (outer, middle) = (layer(config().budget(budget())), layer(config().budget(budget())));
+    let innermost = layer(config().budget(budget()));
+    let client = Scripted::new([FAILED]);
+    let service = outer.layer(middle.layer(innermost.layer(client.clone())));
+    join_all((0..10_000).map(|_| service.clone().oneshot(Ask::read("a")))).await;
+    let burst = 20;
+    assert!(client.calls() <= 10_000 + 2_000 + burst, "{}", client.calls());
+    assert!(client.calls() >= 10_000 + 2_000, "and the budget is used: {}", client.calls());
+    let most = client.requests().iter().map(|request| request.attempt().unwrap().number()).max();
+    assert!(most <= Some(3), "and no call is made more often: {most:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timeout_costs_two_tokens() {
     let budget = Budget::new(BudgetConfig::new().ratio(0.0).floor(0).burst(9)).unwrap();
     let layer = layer(config().budget(budget.clone()));
-    let _ = layer.layer(Scripted::new([BROKEN])).oneshot(Ask::read("a")).await;
+    let gives_up = service_fn(|_: Ask<&'static str>| async {
+        let rejected = Rejected::new(Room::Timeout, Reason::TimedOut, "attempt").after_sending();
+        Err::<u32, E>(Error::Rejected(rejected))
+    });
+    let _ = layer.layer(gives_up).oneshot(Ask::read("a")).await;
     assert_eq!(budget.snapshot().tokens, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_came_back_costs_one_token_though_it_leaves_doubt() {
+    let budget = Budget::new(BudgetConfig::new().ratio(0.0).floor(0).burst(9)).unwrap();
+    let layer = layer(config().budget(budget.clone()));
+    let _ = layer.layer(Scripted::new([BROKEN])).oneshot(Ask::read("a")).await;
+    assert_eq!(budget.snapshot().tokens, 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -710,9 +742,8 @@ async fn what_was_answered_in_the_end_and_reads_are_not_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_refusal_does_not_hide_that_an_earlier_attempt_is_in_doubt() {
-    let open = Rejected::new(Room::Breaker, Reason::CircuitOpen, "payments");
-    for later in [Err(Error::Rejected(open)), FAILED, WRONG] {
+async fn a_later_attempt_that_did_nothing_does_not_hide_that_an_earlier_one_is_in_doubt() {
+    for (later, attempts) in [(FAILED, 3), (WRONG, 2)] {
         let (config, doubts) = reconciled(config());
         let charge = Ask::keyed(IdempotencyKey::new(), "9.99 EUR");
         let (answer, _, _) = call(config, charge, [BROKEN, later]).await;
@@ -724,6 +755,115 @@ async fn a_later_refusal_does_not_hide_that_an_earlier_attempt_is_in_doubt() {
             "payments: given up by the retry, an attempt may have been carried out"
         );
         assert_eq!(doubts.lock().unwrap().len(), 1, "{later:?}");
+        assert_eq!(doubts.lock().unwrap()[0].attempts, attempts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_that_was_refused_was_not_made_and_the_result_before_it_stands() {
+    let open = Err(Error::Rejected(Rejected::new(Room::Breaker, Reason::CircuitOpen, "payments")));
+    for (answers, in_doubt, attempts) in [
+        (vec![BROKEN, open], true, 1),
+        (vec![busy(0), BROKEN, open], true, 2),
+        (vec![FAILED, open], false, 0),
+    ] {
+        let (config, doubts) = reconciled(config());
+        let charge = Ask::keyed(IdempotencyKey::new(), "9.99 EUR");
+        let (answer, _, handle) = call(config, charge, answers.clone()).await;
+        assert_eq!(answer, answers[answers.len() - 2], "{answers:?}");
+        assert_eq!(handle.snapshot().refused, 1);
+        let doubts = doubts.lock().unwrap();
+        assert_eq!(doubts.len(), usize::from(in_doubt), "{answers:?}");
+        assert!(doubts.iter().all(|doubt| doubt.attempts == attempts), "{doubts:?}");
+    }
+    // Two attempts before it, the first in doubt, the second not.
+    let charge = Ask::keyed(IdempotencyKey::new(), "9.99 EUR");
+    let (answer, _, _) = call(config(), charge, [BROKEN, FAILED, open]).await;
+    assert_eq!(refused(answer).reason, Reason::InDoubt);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_repetition_does_not_hide_a_failure_from_the_layers_outside() {
+    let outer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("all")).unwrap();
+    let retry = layer(config());
+    let inner = CircuitBreakerLayer::new(
+        CircuitBreakerConfig::new("payments").no_failure_ratio().consecutive_failures(1),
+    )
+    .unwrap();
+    let client = Scripted::new([FAILED]);
+    let service = ServiceBuilder::new()
+        .layer(outer.clone())
+        .layer(retry)
+        .layer(inner)
+        .service(client.clone());
+    // The first attempt opens the inner circuit, which refuses the second.
+    let _ = service.oneshot(Ask::read("a")).await;
+    assert_eq!(client.calls(), 1);
+    let counts = outer.handle().snapshot().counts;
+    assert_eq!((counts.total, counts.failures), (1, 1));
+}
+
+/// A result that is counted while it lives.
+struct Live(Arc<AtomicU32>, Outcome);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_kept_future_whose_call_is_done_holds_no_result() {
+    use Outcome::{Failure, Ignored, Success};
+    for outcomes in
+        [[Failure, Failure, Success], [Failure, Failure, Failure], [Failure, Ignored, Ignored]]
+    {
+        let live = Arc::new(AtomicU32::new(0));
+        let (count, made) = (Arc::clone(&live), Arc::new(AtomicU32::new(0)));
+        let layer = RetryLayer::new(config().backoff(Duration::ZERO, Duration::ZERO)).unwrap();
+        let classify = |result: Result<&Live, &E>| result.unwrap().1;
+        let mut service = layer.classify(classify).layer(service_fn(move |_: Ask<()>| {
+            count.fetch_add(1, SeqCst);
+            let outcome = outcomes[made.fetch_add(1, SeqCst) as usize];
+            ready(Ok::<_, E>(Live(Arc::clone(&count), outcome)))
+        }));
+        let mut call = task::spawn(service.call(Ask::read(())));
+        loop {
+            match call.poll() {
+                Poll::Pending => assert_eq!(live.load(SeqCst), 1, "the last one"),
+                Poll::Ready(answer) => {
+                    drop(answer);
+                    break;
+                }
+            }
+        }
+        assert_eq!(live.load(SeqCst), 0, "{outcomes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_that_panics_leaves_a_charge_in_doubt() {
+    for when in ["classify", "retry_after"] {
+        struct Panics(&'static str);
+
+        impl Classify<u32, E> for Panics {
+            fn classify(&self, _: Result<&u32, &E>) -> Outcome {
+                assert_ne!(self.0, "classify", "on purpose");
+                Outcome::InDoubt
+            }
+
+            fn retry_after(&self, _: Result<&u32, &E>) -> Option<Duration> {
+                panic!("on purpose")
+            }
+        }
+
+        let (config, doubts) = reconciled(config());
+        let layer = RetryLayer::new(config).unwrap().classify(Panics(when));
+        let charge = Ask::keyed(IdempotencyKey::new(), "9.99 EUR");
+        let call = layer.layer(Scripted::new([BROKEN])).oneshot(charge);
+        let caught = catch_unwind(AssertUnwindSafe(|| call.now_or_never()));
+        assert!(caught.is_err(), "{when}");
+        assert_eq!(doubts.lock().unwrap().len(), 1, "{when}");
     }
 }
 
@@ -832,6 +972,37 @@ async fn a_timeout_refuses_what_comes_after_its_deadline_and_sends_nothing() {
         let seen = inner.requests().pop().unwrap().deadline().unwrap();
         assert_eq!(seen.since(now), kept);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_lets_no_call_wait_past_its_deadline_and_the_retry_makes_no_other() {
+    let queued = BulkheadConfig::new("payments").limit(1).queue(10).max_wait(60 * SECOND);
+    let bulkhead = BulkheadLayer::queued(queued).unwrap().with_deadline();
+    let places = bulkhead.handle();
+    let retry = layer(config().attempts(5));
+    let sent = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let service = ServiceBuilder::new().layer(retry.clone()).layer(bulkhead).service(service_fn(
+        move |_: Ask<()>| {
+            count.fetch_add(1, SeqCst);
+            pending::<Answer>()
+        },
+    ));
+    let mut held = task::spawn(service.clone().oneshot(Ask::read(())));
+    assert_pending!(held.poll());
+    let start = Instant::now();
+    for (left, waits) in [(300 * MS, 300 * MS), (Duration::ZERO, Duration::ZERO)] {
+        let before = start.elapsed();
+        let request = Ask::read(()).by(Clock::default().now().plus(left));
+        let rejected = refused(service.clone().oneshot(request).await);
+        assert_eq!((rejected.room, rejected.reason), (Room::Bulkhead, Reason::DeadlinePassed));
+        assert!(!rejected.sent());
+        let waited = start.elapsed() - before;
+        assert!((waits..=waits + MS).contains(&waited), "{waited:?}");
+    }
+    assert_eq!((sent.load(SeqCst), retry.handle().snapshot().retries), (1, 0));
+    drop(held);
+    assert_eq!(places.snapshot().in_flight, 0);
 }
 
 #[tokio::test(start_paused = true)]

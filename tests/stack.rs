@@ -132,7 +132,7 @@ async fn it_recovers_by_itself_by_way_of_a_probe_and_the_ramp() {
     }
     assert_eq!(
         *seen.lock().unwrap(),
-        [Circuit::Open, Circuit::HalfOpen, Circuit::Ramping, Circuit::Ramping, Circuit::Closed]
+        [Circuit::Open, Circuit::HalfOpen, Circuit::Ramping, Circuit::Closed]
     );
     assert!(payments.oneshot(1).await.is_ok());
 }
@@ -832,5 +832,160 @@ mod canary {
         switch.flip(Mode::Halt, "test", "nothing goes out");
         assert!(payments.clone().oneshot(7).await.unwrap().is_stale());
         assert_eq!((baseline.calls(), canary.calls()), (1, 1));
+    }
+}
+
+mod rollout {
+    use super::*;
+    use seawall::audit::Step;
+    use seawall::canary::{CanaryConfig, Data};
+    use seawall::event::{Event, Kind};
+    use seawall::kill_switch::{KillSwitch, KillSwitchConfig, Mode};
+    use seawall::ratio::Ratio;
+    use seawall::rollout::{Phase, RolloutConfig};
+    use seawall::stack::Flips;
+    use std::sync::Mutex;
+
+    fn trial() -> CanaryConfig {
+        CanaryConfig::new("payments-v2").learn(Duration::from_secs(2)).no_warm_up()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_rolls_a_bad_version_back_and_flips_what_must_be_flipped() {
+        let exports = KillSwitch::new(KillSwitchConfig::new("exports"));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&told);
+        let (baseline, canary) = (Client::default(), Client::default());
+        let wrong =
+            canary.clone().map_response(|answer: Answer<u64>| Answer::fresh(answer.value + 1));
+        let stack = stack::payment("payments")
+            .canary(trial(), |canary| {
+                canary.check(
+                    |id: &u64, answer: &Answer<u64>| {
+                        if answer.value == id * 100 { Data::Ok } else { Data::Bad }
+                    },
+                )
+            })
+            .rollout(RolloutConfig::new("payments").hook(Flips::new(&exports, Mode::Halt)))
+            .observe(move |event: &Event| {
+                if let Kind::Rollout(audit) = &event.kind {
+                    log.lock().unwrap().push(audit.step.as_str());
+                }
+            })
+            .build()
+            .unwrap();
+        let driving = tokio::spawn(stack.drive().run());
+        let payments = stack.split(baseline, wrong);
+        let rollout = &stack.handles().canary.rollout;
+        rollout.start("deploy-1", "v2").unwrap();
+        let mut wrongs = 0;
+        for id in 0..60_000 {
+            let answer = payments.clone().oneshot(id).await.unwrap();
+            wrongs += u32::from(answer.value != id * 100);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(rollout.snapshot().phase, Phase::RolledBack);
+        assert_eq!(exports.mode(), Mode::Halt);
+        assert!((3..=200).contains(&wrongs), "{wrongs} wrong answers at 1 %");
+        assert_eq!(
+            *told.lock().unwrap(),
+            [
+                "started",
+                "stage_entered",
+                "suspected",
+                "rollback_decided",
+                "weight_zeroed",
+                "hook_attempted",
+                "hook_succeeded",
+                "rolled_back"
+            ]
+        );
+        driving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_whose_breaker_stays_open_is_rolled_back_by_it() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&told);
+        let (baseline, canary) = (Client::default(), Client::default());
+        let stack = stack::payment("payments")
+            .canary(trial().no_absolute_guard().alpha(1e-200), |canary| canary)
+            .rollout(RolloutConfig::new("payments").stages([0.5, 1.0]))
+            .observe(move |event: &Event| {
+                if let Kind::Rollout(audit) = &event.kind {
+                    if let Step::RollbackDecided(decision) = &audit.step {
+                        log.lock().unwrap().push(decision.cause.as_str());
+                    }
+                }
+            })
+            .build()
+            .unwrap();
+        let driving = tokio::spawn(stack.drive().run());
+        let payments = stack.split(baseline, canary.clone());
+        canary.does(1);
+        stack.handles().canary.rollout.start("deploy-1", "v2").unwrap();
+        for id in 0..10_000 {
+            let _ = payments.clone().oneshot(id).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(*told.lock().unwrap(), ["breaker_open"]);
+        driving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dry_run_leaves_the_canary_what_an_operator_gave_it() {
+        let (baseline, canary) = (Client::default(), Client::default());
+        let stack = stack::payment("payments")
+            .no_breaker()
+            .canary(trial(), |canary| canary)
+            .rollout(RolloutConfig::new("payments").dry_run(true))
+            .build()
+            .unwrap();
+        let driving = tokio::spawn(stack.drive().run());
+        let payments = stack.split(baseline, canary.clone());
+        let handles = &stack.handles().canary;
+        handles.rollout.start("deploy-1", "v2").unwrap();
+        let half = Ratio::percent(50).unwrap();
+        assert!(handles.comparison.set_weight(half));
+        canary.does(1);
+        for id in 0..10_000 {
+            let _ = payments.clone().oneshot(id).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(handles.rollout.snapshot().phase, Phase::RolledBack, "it says so");
+        assert_eq!(handles.comparison.snapshot().weight, half, "and does nothing");
+        driving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn driving_a_stack_ends_alerts_and_moves_circuits_with_nobody_calling() {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&events);
+        let client = Client::default();
+        let stack = stack::payment("payments")
+            .slo(
+                seawall::slo::Objective::availability("payments", 0.999),
+                seawall::outcome::ByResult,
+            )
+            .observe(move |event: &Event| {
+                if let Kind::Burn(burn) = &event.kind {
+                    if burn.alert == "page_fast" {
+                        log.lock().unwrap().push(burn.fires);
+                    }
+                }
+            })
+            .build()
+            .unwrap();
+        let driving = tokio::spawn(stack.drive().run());
+        let payments = stack.service(client.clone());
+        client.does(1);
+        for id in 0..1_000 {
+            let _ = payments.clone().oneshot(id).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(*events.lock().unwrap(), [true], "it burns");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(*events.lock().unwrap(), [true, false], "it ended, though nobody called");
+        driving.abort();
     }
 }

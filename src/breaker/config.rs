@@ -339,11 +339,11 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Where nothing was said of slow calls: those of `threshold` and more, half of the window or 50 in
-    /// a row.
+    /// Where nothing was said of slow calls: those of `threshold` and more, three in ten of the window or
+    /// 50 in a row.
     pub(crate) fn slow_calls_by_default(mut self, threshold: Duration) -> Self {
         if self.slow.is_none() {
-            self.slow = Some(Slow::On(threshold, 0.5));
+            self.slow = Some(Slow::On(threshold, 0.3));
             self.consecutive_slow = self.consecutive_slow.or(Some(50));
         }
         self

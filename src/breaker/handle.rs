@@ -11,6 +11,7 @@ use crate::error::{ConfigError, Room};
 use crate::event::{Circuit, Counts, Kind};
 use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
+use crate::tick::Tick;
 
 /// Reads a circuit and steers it. Clones reach the same one.
 ///
@@ -179,6 +180,16 @@ impl CircuitBreakerHandle {
     /// Panics caught in this breaker's observers.
     pub fn observer_panics(&self) -> u64 {
         self.circuit.sinks.panics()
+    }
+}
+
+impl Tick for CircuitBreakerHandle {
+    fn every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn tick(&self) {
+        self.tick();
     }
 }
 

@@ -357,8 +357,7 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
 
     const START: Moment = Moment::from_nanos(1 << 61);
 
@@ -368,57 +367,116 @@ mod model {
         bucket
     }
 
+    fn with(tokens: u64) -> Bucket {
+        let bucket = empty(0);
+        bucket.refund(tokens * TOKEN);
+        bucket
+    }
+
+    /// What one withdrawal at `at` took.
+    fn take(bucket: &Bucket, cost: Cost, at: Moment) -> u64 {
+        bucket.withdraw(cost, at).unwrap_or(0)
+    }
+
+    #[test]
+    fn a_deposit_beside_a_withdrawal_is_not_lost() {
+        let earned_one = || {
+            let bucket = empty(0);
+            bucket.deposit();
+            bucket
+        };
+        race(
+            earned_one,
+            |bucket| take(bucket, Cost::One, START),
+            Bucket::deposit,
+            |bucket, taken, ()| {
+                assert_eq!(taken, TOKEN, "what lay there is found");
+                assert_eq!(bucket.balance(START) + taken, 2 * TOKEN);
+            },
+        );
+    }
+
     #[test]
     fn deposits_are_withdrawn_once_and_none_is_lost() {
-        loom::model(|| {
-            let bucket = Arc::new(empty(0));
+        let earned_one = || {
+            let bucket = empty(0);
             bucket.deposit();
-            let withdrawer = {
-                let bucket = Arc::clone(&bucket);
-                thread::spawn(move || u64::from(bucket.withdraw(Cost::One, START).is_some()))
-            };
-            let depositor = {
-                let bucket = Arc::clone(&bucket);
-                thread::spawn(move || bucket.deposit())
-            };
-            let mine = u64::from(bucket.withdraw(Cost::One, START).is_some());
-            depositor.join().unwrap();
-            let taken = mine + withdrawer.join().unwrap();
-            assert!(taken <= 2);
-            assert_eq!(bucket.balance(START), (2 - taken) * TOKEN);
+            bucket
+        };
+        let withdraw = |bucket: &Bucket| take(bucket, Cost::One, START);
+        race(earned_one, withdraw, withdraw, |bucket, one, other| {
+            assert!(one + other <= TOKEN, "it is there once");
+            assert_eq!(bucket.balance(START) + one + other, TOKEN);
         });
     }
 
     #[test]
     fn one_token_is_taken_by_one() {
-        loom::model(|| {
-            let bucket = Arc::new(empty(0));
-            bucket.refund(TOKEN);
-            let takers: Vec<_> = (0..2)
-                .map(|_| {
-                    let bucket = Arc::clone(&bucket);
-                    thread::spawn(move || u64::from(bucket.withdraw(Cost::One, START).is_some()))
-                })
-                .collect();
-            let taken: u64 = takers.into_iter().map(|taker| taker.join().unwrap()).sum();
-            assert_eq!(taken, 1, "a token that lies there is found, and only once");
-            assert_eq!(bucket.balance(START), 0);
-        });
+        let withdraw = |bucket: &Bucket| take(bucket, Cost::One, START);
+        race(
+            || with(1),
+            withdraw,
+            withdraw,
+            |bucket, one, other| {
+                assert_eq!(one + other, TOKEN, "a token that lies there is found, and only once");
+                assert_eq!(bucket.balance(START), 0);
+            },
+        );
+    }
+
+    #[test]
+    fn three_tokens_never_pay_for_two_answers_in_doubt() {
+        let withdraw = |bucket: &Bucket| take(bucket, Cost::InDoubt, START);
+        race(
+            || with(3),
+            withdraw,
+            withdraw,
+            |bucket, one, other| {
+                assert_eq!(one + other, 2 * TOKEN);
+                assert_eq!(bucket.balance(START), TOKEN);
+            },
+        );
+    }
+
+    #[test]
+    fn a_refund_beside_a_withdrawal_is_not_lost() {
+        race(
+            || with(1),
+            |bucket| take(bucket, Cost::One, START),
+            |bucket| bucket.refund(TOKEN),
+            |bucket, taken, ()| {
+                assert_eq!(taken, TOKEN);
+                assert_eq!(bucket.balance(START), TOKEN);
+            },
+        );
     }
 
     #[test]
     fn a_second_of_the_floor_is_earned_once() {
-        loom::model(|| {
-            let bucket = Arc::new(empty(1));
-            let later = START.plus(span(TOKEN));
-            let other = {
-                let bucket = Arc::clone(&bucket);
-                thread::spawn(move || u64::from(bucket.withdraw(Cost::One, later).is_some()))
-            };
-            let mine = u64::from(bucket.withdraw(Cost::One, later).is_some());
-            let taken = mine + other.join().unwrap();
-            assert!(taken <= 1);
-            assert_eq!(bucket.balance(later), (1 - taken) * TOKEN);
-        });
+        let later = START.plus(span(TOKEN));
+        let withdraw = move |bucket: &Bucket| take(bucket, Cost::One, later);
+        race(
+            || empty(1),
+            withdraw,
+            withdraw,
+            move |bucket, one, other| {
+                assert!(one + other <= TOKEN);
+                assert_eq!(bucket.balance(later) + one + other, TOKEN);
+            },
+        );
+    }
+
+    #[test]
+    fn a_change_of_terms_beside_a_withdrawal_neither_makes_tokens_nor_passes_the_new_cap() {
+        let fewer = Terms::new(Ratio::ONE, 0, 2, 2);
+        race(
+            || with(3),
+            |bucket| take(bucket, Cost::One, START),
+            move |bucket| bucket.set_terms(fewer),
+            |bucket, taken, ()| {
+                assert_eq!(taken, TOKEN);
+                assert!(bucket.balance(START) <= 2 * TOKEN);
+            },
+        );
     }
 }

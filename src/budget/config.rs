@@ -63,9 +63,11 @@ impl BudgetConfig {
         self
     }
 
-    /// What it costs to repeat a call that gave no answer. Default 2; from 1 to `burst`. Live.
+    /// What it costs to repeat a call that was given up unanswered. Default 2; from 1 to `burst`. Live.
     ///
-    /// A call that timed out cost the other side more than one that failed at once. Two is what the
+    /// A call that timed out cost the other side more than one that failed at once, and may still keep
+    /// it busy. An error that came back costs one token, also where it leaves in doubt what was done: at
+    /// two, a service that fails in 15 % of its calls would have used up the budget of 20 %. Two is what the
     /// AWS SDKs take in proportion ("standard" retry mode: 10 against 5).
     #[must_use]
     pub fn doubt_cost(mut self, tokens: u32) -> Self {

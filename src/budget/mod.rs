@@ -5,7 +5,8 @@
 //! under by its own clients. (The same is told at length, under "Why budgets and not max retries?", in
 //! tower's `retry::budget`; the idea is Finagle's `RetryBudget`.) A budget bounds the sum. Each first
 //! attempt earns a fraction of a token, each repetition costs one; where there is none, the failure is
-//! the answer. So an outage is multiplied by at most 1 + ratio.
+//! the answer. So an outage is multiplied by at most 1 + ratio; what was saved up (`burst`) comes on top
+//! once, and what time earns (`floor`) each second.
 //!
 //! ```text
 //!   first attempts  ── ratio each ──▶ ┌────────┐

@@ -97,6 +97,11 @@ impl BulkheadConfig {
         self
     }
 
+    /// Was a class given anything of its own?
+    pub(crate) fn has_shares(&self) -> bool {
+        self.shares != [0.0; 3]
+    }
+
     /// How many calls of each class may wait for a place. Default none: a call that finds no place is
     /// refused at once; 1 ..= 1,000,000. Live, but for whether there is a queue.
     ///

@@ -4,13 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::engine::{Standing, Ticket};
 use super::layer::{Patience, Shared};
+use super::queue::Standing;
+use super::waiting::Ticket;
 use crate::clock::Moment;
 use crate::criticality::Criticality;
 use crate::error::{Carry, Reason, Rejected};
@@ -98,6 +100,12 @@ impl Waiter {
             return Waited::Still;
         }
         self.end(standing)
+    }
+
+    /// How long it may still wait: it may not have been polled at once.
+    fn rest(&self) -> Duration {
+        let Patience { since, wait, .. } = self.patience;
+        wait.saturating_sub(self.local.clock.now().since(since))
     }
 
     /// Its time is over; but its turn may just have come.
@@ -188,7 +196,7 @@ where
                     let mut waited = waiter.ask(cx.waker());
                     if matches!(waited, Waited::Still) {
                         if timer.is_none() {
-                            timer.set(Some(sleep(waiter.patience.wait)));
+                            timer.set(Some(sleep(waiter.rest())));
                         }
                         if timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_pending()) {
                             return Poll::Pending;

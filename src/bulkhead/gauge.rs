@@ -84,7 +84,7 @@ impl Gauge {
     /// So many of so many are used now. Of size 0, a pool without a limit, nothing is told.
     pub fn read(&self, used: u32, size: u32) {
         let pool = &self.0;
-        pool.watch.read(pool.clock.now(), &pool.sinks, |reading| {
+        pool.watch.read(pool.clock.now(), &pool.sinks, used, |reading| {
             (reading.used, reading.size) = (used, size);
         });
     }
@@ -92,7 +92,7 @@ impl Gauge {
     /// Somebody was turned away, or had to wait.
     pub fn turned_away(&self) {
         let pool = &self.0;
-        pool.watch.read(pool.clock.now(), &pool.sinks, |reading| reading.turned_away += 1);
+        pool.watch.read(pool.clock.now(), &pool.sinks, 0, |reading| reading.turned_away += 1);
     }
 
     /// Was it told saturated, and not yet cleared?

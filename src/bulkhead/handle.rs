@@ -11,6 +11,7 @@ use crate::error::{ConfigError, Room};
 use crate::event::Kind;
 use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
+use crate::tick::Tick;
 
 /// Reads a bulkhead, and changes its settings while calls run. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -112,13 +113,9 @@ impl BulkheadHandle {
             let settings = changed.settings_over(&config, shared.queued)?;
             shared.set_max_wait(changed.max_wait);
             shared.engine.set_order(settings.shares, settings.order, now);
-            match &shared.adaptive {
-                None => shared.engine.set_limit(settings.limit, || now),
-                // It has long moved on from what it was set to.
-                Some(limit) if changed.limit != config.limit => {
-                    shared.engine.set_limit(limit.set(settings.limit), || now);
-                }
-                Some(_) => {}
+            // An adaptive one has long moved on from what it was set to.
+            if shared.adaptive.is_none() || changed.limit != config.limit {
+                shared.set_limit(settings.limit, now);
             }
             *config = changed;
         }
@@ -130,18 +127,10 @@ impl BulkheadHandle {
     /// [`Saturated`](Kind::Saturated), [`Exhausted`](Kind::Exhausted), or [`Cleared`](Kind::Cleared)
     /// again.
     ///
-    /// Calls don't do it, since it isn't a call that should pay for it: call this every 100 ms, or
-    /// spawn [`run`](Self::run).
+    /// Calls don't do it, since it isn't a call that should pay for it: call this every 100 ms, or give
+    /// this to a [`Drive`](crate::drive::Drive).
     pub fn tick(&self) {
         self.shared.look();
-    }
-
-    /// Takes a look every 100 ms, for as long as it is polled. Dropping it is safe at any point.
-    pub async fn run(self) {
-        loop {
-            self.tick();
-            tokio::time::sleep(saturation::EVERY).await;
-        }
     }
 
     /// Was it told saturated, and not yet cleared?
@@ -152,6 +141,16 @@ impl BulkheadHandle {
     /// Panics caught in this bulkhead's observers.
     pub fn observer_panics(&self) -> u64 {
         self.shared.sinks.panics()
+    }
+}
+
+impl Tick for BulkheadHandle {
+    fn every(&self) -> Duration {
+        saturation::EVERY
+    }
+
+    fn tick(&self) {
+        self.tick();
     }
 }
 

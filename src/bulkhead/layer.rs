@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tower_layer::Layer;
 
@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::handle::BulkheadHandle;
 use super::limiter::Collector;
 use super::rank::OneClass;
-use super::saturation::{Reading, Watch};
+use super::saturation::Watch;
 use super::service::{AtOnce, Bulkhead, Queued};
 use crate::clock::{Clock, Moment, nanos};
 use crate::criticality::Criticality;
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     /// Calls that were refused, or had to wait.
     turned_away: AtomicU64,
     refused: AtomicU64,
+    /// The most in flight that a call found that got no place, since the last look.
+    crowd: AtomicU32,
     pub(super) sinks: Sinks,
     pub(super) clock: Clock,
     pub(super) watch: Watch,
@@ -55,6 +57,8 @@ pub(super) struct Shared {
 /// How long a call waits, and what ends its wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
+    /// When it came.
+    pub(super) since: Moment,
     pub(super) wait: Duration,
     /// Its own deadline, not `max_wait`.
     pub(super) by_deadline: bool,
@@ -86,6 +90,7 @@ impl Shared {
             max_wait: AtomicU64::new(nanos(config.max_wait)),
             turned_away: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            crowd: AtomicU32::new(0),
             sinks: config.observers.attach(Room::Bulkhead, config.name),
             clock: config.clock.clone(),
             watch: Watch::new(),
@@ -111,25 +116,37 @@ impl Shared {
         let in_flight = self.engine.places().in_flight();
         self.release(class);
         let now = self.clock.now();
-        let learnt = self
-            .adaptive
-            .as_ref()
-            .and_then(|collector| collector.record(since, now, in_flight, answered));
-        if let Some(limit) = learnt {
-            self.engine.set_limit(limit, || now);
+        let Some(collector) = &self.adaptive else {
+            return;
+        };
+        let publish = |limit| self.engine.change_limit(limit);
+        if collector.record(since, now, in_flight, answered, publish) == Some(true) {
+            self.engine.pass_on(now);
+        }
+    }
+
+    /// An operator sets the limit.
+    pub(super) fn set_limit(&self, limit: u32, now: Moment) {
+        let publish = |limit| self.engine.change_limit(limit);
+        let somebody_waits = match &self.adaptive {
+            None => publish(limit),
+            Some(collector) => collector.set(limit, publish),
+        };
+        if somebody_waits {
+            self.engine.pass_on(now);
         }
     }
 
     /// How long a call that has this deadline may wait from now on.
     pub(super) fn patience(&self, deadline: Option<Moment>) -> Patience {
-        let wait = self.max_wait();
+        let (since, wait) = (self.clock.now(), self.max_wait());
         let Some(deadline) = deadline else {
-            return Patience { wait, by_deadline: false };
+            return Patience { since, wait, by_deadline: false };
         };
         // It must be answered by then, too.
         let answer = self.adaptive.as_ref().and_then(|limit| limit.baseline()).unwrap_or_default();
-        let left = deadline.since(self.clock.now()).saturating_sub(answer);
-        Patience { wait: wait.min(left), by_deadline: left < wait }
+        let left = deadline.since(since).saturating_sub(answer);
+        Patience { since, wait: wait.min(left), by_deadline: left < wait }
     }
 
     /// How long a call may wait from now on.
@@ -146,9 +163,10 @@ impl Shared {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// A call has to wait.
-    pub(super) fn waits(&self) {
+    /// A call has to wait, or was refused.
+    pub(super) fn turned_away(&self) {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
+        self.crowd.fetch_max(self.engine.places().in_flight(), Ordering::Relaxed);
     }
 
     /// Counts and reports a refusal.
@@ -156,7 +174,7 @@ impl Shared {
     pub(super) fn refuse(&self, reason: Reason, class: Option<Criticality>) -> Rejected {
         self.refused.fetch_add(1, Ordering::Relaxed);
         if reason != Reason::NotReady {
-            self.waits();
+            self.turned_away();
         }
         let rejected = Rejected::new(Room::Bulkhead, reason, self.sinks.name()).of_class(class);
         self.sinks.refused(rejected)
@@ -165,9 +183,19 @@ impl Shared {
     /// Takes a look at how much is in use.
     pub(super) fn look(&self) {
         let places = self.engine.places();
+        if places.has_waiters() {
+            // Who still waits counts as one who came to wait just now.
+            self.turned_away();
+        }
         let turned_away = self.turned_away.load(Ordering::Relaxed);
-        self.watch.read(self.clock.now(), &self.sinks, |reading| {
-            *reading = Reading { used: places.in_flight(), size: places.limit(), turned_away };
+        let most = self.crowd.swap(0, Ordering::Relaxed).max(places.in_flight());
+        // While the baseline is measured the limit is low for a moment, and says nothing.
+        let measuring = self.adaptive.as_ref().is_some_and(|limit| limit.is_measuring());
+        self.watch.read(self.clock.now(), &self.sinks, most, |reading| {
+            reading.turned_away = turned_away;
+            if !measuring {
+                (reading.used, reading.size) = (places.in_flight(), places.limit());
+            }
         });
     }
 }

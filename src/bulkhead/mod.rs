@@ -53,11 +53,14 @@ mod gauge;
 mod handle;
 mod layer;
 mod limiter;
+#[cfg(all(test, seawall_loom))]
+mod model;
 mod places;
 mod queue;
 mod rank;
 mod saturation;
 mod service;
+mod waiting;
 
 pub use config::BulkheadConfig;
 pub use gauge::{Gauge, GaugeConfig};

@@ -28,8 +28,19 @@ pub(crate) struct Order {
     pub(crate) newest_first_after: Option<Duration>,
 }
 
+/// How it stands with a call that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum Standing {
+    /// It goes on waiting.
+    Waits,
+    /// It has a place. Its slot is gone.
+    Entered,
+    /// A newer one has its place in the line. Its slot is gone.
+    PushedOut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     Free,
     Waiting,
     /// A place is taken for it.
@@ -91,9 +102,9 @@ impl Queue {
     }
 
     /// Would one who joins this line now be sent away?
-    pub(crate) fn is_full(&self, line: usize) -> bool {
+    pub(crate) fn is_full(&self, line: usize, now: Moment) -> bool {
         self.order.length == 0
-            || self.lines[line].len >= self.order.length && self.order.newest_first_after.is_none()
+            || self.lines[line].len >= self.order.length && !self.newest_first(now)
     }
 
     fn newest_first(&self, now: Moment) -> bool {
@@ -103,18 +114,18 @@ impl Queue {
 
     /// Joins a line. `None` if it is full; else the slot, and the waker of who was sent away for it.
     pub(crate) fn join(&mut self, line: usize, now: Moment) -> Option<(u32, Option<Waker>)> {
+        if self.is_full(line, now) {
+            return None;
+        }
+        // Before the oldest goes: the newest takes its place, so the queue isn't empty in between.
+        let since = self.busy_since.unwrap_or(now);
         let mut away = None;
         if self.lines[line].len >= self.order.length {
-            if self.order.length == 0 || !self.newest_first(now) {
-                return None;
-            }
             let oldest = self.lines[line].first;
             self.unlink(oldest);
             away = self.settle(oldest, State::PushedOut);
         }
-        if self.waiting == 0 {
-            self.busy_since = Some(now);
-        }
+        self.busy_since = Some(since);
         let last = self.lines[line].last;
         let slot =
             Slot { state: State::Waiting, line: line as u8, waker: None, before: last, after: NIL };
@@ -147,32 +158,45 @@ impl Queue {
         self.settle(at, State::Granted)
     }
 
-    /// How it stands with this one; keeps the waker if it goes on waiting.
-    pub(crate) fn ask(&mut self, at: u32, waker: Option<&Waker>) -> State {
+    /// Keeps the waker of one who waits, and gives the one it replaces.
+    pub(crate) fn keep(&mut self, at: u32, waker: &Waker) -> Option<Waker> {
         let slot = &mut self.slots[at as usize];
-        if let Some(waker) = waker.filter(|_| slot.state == State::Waiting) {
-            if !slot.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-                slot.waker = Some(waker.clone());
-            }
+        let kept = slot.waker.as_ref().is_some_and(|kept| kept.will_wake(waker));
+        if slot.state == State::Waiting && !kept {
+            return slot.waker.replace(waker.clone());
         }
-        slot.state
+        None
     }
 
-    /// Leaves for good, and gives how it stood.
-    pub(crate) fn leave(&mut self, at: u32) -> State {
-        let state = self.slots[at as usize].state;
-        if state == State::Waiting {
-            self.unlink(at);
+    /// How it stands with this one; who doesn't wait any more leaves.
+    pub(crate) fn settled(&mut self, at: u32) -> Standing {
+        match self.slots[at as usize].state {
+            State::Waiting => Standing::Waits,
+            _ => self.leave(at).0,
         }
+    }
+
+    /// Leaves for good; gives how it stood, and the waker that isn't needed any more.
+    pub(crate) fn leave(&mut self, at: u32) -> (Standing, Option<Waker>) {
+        let standing = match self.slots[at as usize].state {
+            State::Granted => Standing::Entered,
+            State::PushedOut => Standing::PushedOut,
+            State::Waiting => {
+                self.unlink(at);
+                Standing::Waits
+            }
+            State::Free => unreachable!("a ticket's slot is its own"),
+        };
         let slot = &mut self.slots[at as usize];
-        (slot.state, slot.waker, slot.after) = (State::Free, None, self.free);
+        let waker = slot.waker.take();
+        (slot.state, slot.after) = (State::Free, self.free);
         self.free = at;
         self.held -= 1;
         if self.held == 0 && self.slots.len() > 1_024 {
             // After a storm: what a hundred thousand waiters took is given back.
             (self.slots, self.free) = (Vec::new(), NIL);
         }
-        state
+        (standing, waker)
     }
 
     fn settle(&mut self, at: u32, state: State) -> Option<Waker> {

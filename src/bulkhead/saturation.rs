@@ -52,14 +52,22 @@ impl Watch {
         Self(Mutex::new(Saturation::new()))
     }
 
-    /// Takes what changed, and tells what follows: outside the lock.
-    pub(crate) fn read(&self, now: Moment, sinks: &Sinks, change: impl FnOnce(&mut Reading)) {
+    /// Takes what changed, and the most in use since the last reading; tells what follows, outside the
+    /// lock.
+    pub(crate) fn read(
+        &self,
+        now: Moment,
+        sinks: &Sinks,
+        most: u32,
+        change: impl FnOnce(&mut Reading),
+    ) {
         // In a window's time there can't be more than one of saturated and cleared, and one exhausted.
         let mut told: [Option<Kind>; 2] = [None, None];
         {
             let mut saturation = self.0.lock();
             let mut reading = saturation.last;
             change(&mut reading);
+            saturation.since_look = saturation.since_look.max(most);
             saturation.read(reading, now, |kind| {
                 if let Some(slot) = told.iter_mut().find(|slot| slot.is_none()) {
                     *slot = Some(kind);

@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-use super::engine::Joined;
 use super::future::{Place, QueuedFuture, ResponseFuture, Waiter};
 use super::layer::Shared;
 use super::rank::{OneClass, Rank};
+use super::waiting::Joined;
+use crate::clock::Moment;
 use crate::criticality::Criticality;
 use crate::error::{Carry, Reason};
 use crate::guarded;
@@ -59,6 +60,9 @@ impl<S, C, Q> Bulkhead<S, C, Q> {
     }
 }
 
+/// When calls may wait, where they can't.
+const NEVER: Option<fn() -> Moment> = None;
+
 /// Why a call is refused that has no place, or no inner to call.
 fn reason(shared: &Shared, class: Criticality, ready: bool) -> Reason {
     let engine = &shared.engine;
@@ -82,7 +86,7 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let engine = &self.local.0.engine;
-        self.inner.poll_ready(cx, || engine.is_full(false))
+        self.inner.poll_ready(cx, || engine.is_full(NEVER))
     }
 
     #[inline]
@@ -115,7 +119,10 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let shared = &self.local.0;
-        self.inner.poll_ready(cx, || shared.engine.is_full(!shared.max_wait().is_zero()))
+        self.inner.poll_ready(cx, || {
+            let waits = !shared.max_wait().is_zero();
+            shared.engine.is_full(waits.then_some(|| shared.clock.now()))
+        })
     }
 
     #[inline]
@@ -136,16 +143,12 @@ where
             shared.patience(None)
         };
         // Who won't wait needs no place in the line, no timer, no runtime.
-        let joined = if patience.wait.is_zero() {
-            Joined::Refused
-        } else {
-            shared.engine.join(class, shared.clock.now())
-        };
-        match joined {
+        let waits = !patience.wait.is_zero();
+        match shared.engine.join(class, patience.since, waits) {
             Joined::Entered => QueuedFuture::called(Place::new(shared.share(), class), inner, req),
             Joined::Refused => QueuedFuture::refused(shared.refuse(patience.at_once(), rank)),
             Joined::Waits(ticket) => {
-                shared.waits();
+                shared.turned_away();
                 let waiter = Waiter::new(shared.share(), ticket, rank, patience);
                 let left = inner.clone();
                 QueuedFuture::waiting(waiter, std::mem::replace(inner, left), req)

@@ -173,6 +173,11 @@ impl Detector {
         (self.errors.baseline().rate(), self.errors.baseline().phi())
     }
 
+    /// Was the baseline watched for as long as it must be before a canary gets calls?
+    pub(crate) fn has_learned(&self) -> bool {
+        self.last.is_some_and(|now| !self.is_learning(now))
+    }
+
     /// A new comparison: evidence and verdict begin anew, what is known of the baseline stays.
     ///
     /// Each comparison may err with probability alpha; so this is for a new version, not for a second

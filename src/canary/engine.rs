@@ -13,9 +13,8 @@
 //! touches lies under its lock. A weight that was set is seen by the next call that happens after; one
 //! that overlaps may go by the old one, and is counted in the arm that served it.
 
+use std::ops::DerefMut;
 use std::time::Duration;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::detector::Detector;
 use super::histogram::{Counts, Histogram};
@@ -27,7 +26,7 @@ use crate::clock::{Moment, nanos};
 use crate::ratio::Ratio;
 use crate::rng;
 use crate::stripe::Striped;
-use crate::sync::{AtomicU64, Ordering, pause};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::verdict::{Arm, Evidence, Judgement, Totals, Verdict};
 
 const MILLION: u64 = 1_000_000;
@@ -75,6 +74,10 @@ struct Judge {
     routing: Routing,
     /// Was a call of the canary ever seen?
     canary_seen: bool,
+    /// Were all calls taken from it, until a new comparison begins?
+    withdrawn: bool,
+    /// When a failed call, or a wrong answer, of it was first seen.
+    first_bad: Option<Moment>,
     settler: Settler,
     canary: Histogram,
     baseline: Histogram,
@@ -113,6 +116,9 @@ pub(super) struct View {
     pub(super) log_evidence: f64,
     pub(super) baseline_rate: f64,
     pub(super) dispersion: f64,
+    pub(super) learned: bool,
+    pub(super) alone: bool,
+    pub(super) first_bad: Option<Moment>,
 }
 
 impl Engine {
@@ -137,6 +143,8 @@ impl Engine {
                 detector: Detector::of(rules),
                 routing: Routing::Split,
                 canary_seen: false,
+                withdrawn: false,
+                first_bad: None,
                 settler: Settler::new(),
                 canary: Histogram::new(),
                 baseline: Histogram::new(),
@@ -153,6 +161,11 @@ impl Engine {
     /// Answers are checked from here on.
     pub(super) fn expect_checks(&self) {
         self.lock().detector.expect_checks();
+    }
+
+    /// How often it judges.
+    pub(super) fn tick_length(&self) -> Duration {
+        Duration::from_nanos(self.tick)
     }
 
     /// Does the canary get no calls?
@@ -270,12 +283,27 @@ impl Engine {
         self.judge(&mut self.lock(), now)
     }
 
-    /// Gives the canary this share of the calls from here on; refused once it was rolled back.
+    /// Takes all calls from the canary from here on, and until a new comparison begins; tells whether it
+    /// had any.
+    pub(super) fn take_out(&self, now: Moment) -> (bool, Option<Judgement>) {
+        let mut judge = self.lock();
+        let judgement = self.judge(&mut judge, now);
+        judge.withdrawn = true;
+        // Relaxed: see "Orderings".
+        let had = self.weight.swap(0, Ordering::Relaxed) != 0;
+        if had {
+            judge.detector.new_stage(now);
+        }
+        (had, judgement)
+    }
+
+    /// Gives the canary this share of the calls from here on; refused once it was rolled back, or
+    /// withdrawn.
     pub(super) fn set_weight(&self, weight: Ratio, now: Moment) -> (bool, Option<Judgement>) {
         let mut judge = self.lock();
         let judgement = self.judge(&mut judge, now);
         let over = judge.detector.verdict().is_roll_back() && !self.only_watch;
-        let accepted = !over || weight == Ratio::ZERO;
+        let accepted = !(over || judge.withdrawn) || weight == Ratio::ZERO;
         // Relaxed: see "Orderings".
         if accepted && self.weight.load(Ordering::Relaxed) != u64::from(weight.ppm()) {
             judge.detector.new_stage(now);
@@ -290,7 +318,7 @@ impl Engine {
         // Relaxed: see "Orderings".
         self.weight.store(0, Ordering::Relaxed);
         self.judge(&mut judge, now);
-        judge.canary_seen = false;
+        (judge.canary_seen, judge.withdrawn, judge.first_bad) = (false, false, None);
         judge.detector.restart(now)
     }
 
@@ -313,19 +341,13 @@ impl Engine {
             log_evidence: detector.log_evidence(),
             baseline_rate,
             dispersion,
+            learned: detector.has_learned(),
+            alone: judge.routing == Routing::Split && self.is_full(),
+            first_bad: judge.first_bad,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Judge> {
-        if cfg!(seawall_loom) {
-            // The model's threads run by turns: who waits must let the others go on.
-            loop {
-                match self.judge.try_lock() {
-                    Some(judge) => return judge,
-                    None => pause(),
-                }
-            }
-        }
+    fn lock(&self) -> impl DerefMut<Target = Judge> {
         self.judge.lock()
     }
 
@@ -339,6 +361,9 @@ impl Engine {
         }
         judge.canary_seen |=
             errors.canary.calls > 0 || interval.slow.iter().any(|s| s.canary.calls > 0);
+        if errors.canary.bad + bad_data.canary.bad > 0 {
+            judge.first_bad.get_or_insert(now);
+        }
         interval.share = match judge.routing {
             Routing::Split if self.is_drained() => Share::Baseline,
             Routing::Split if self.is_full() => Share::Canary,
@@ -564,8 +589,8 @@ mod model {
     use super::*;
     use crate::canary::config::CanaryConfig;
     use crate::clock::Moment;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::race;
+    use crate::verdict::Arms;
 
     const TICK: u64 = 250_000_000;
     const START: u64 = 1 << 61;
@@ -574,87 +599,138 @@ mod model {
         Moment::from_nanos(START + ticks * TICK)
     }
 
-    fn engine() -> Arc<Engine> {
+    fn engine() -> Engine {
         let config = CanaryConfig::new("x")
             .errors_only(Duration::from_millis(250))
             .learn(Duration::ZERO)
             .no_warm_up();
-        let rules = config.rules(false).unwrap();
-        Arc::new(Engine::new(rules, false, None, false))
+        Engine::new(config.rules(false).unwrap(), false, None, false)
+    }
+
+    /// One call starts and ends at `now`.
+    fn call(engine: &Engine, arm: Arm, failed: bool, now: Moment) {
+        let ticket = engine.start(Some(arm), || now);
+        engine.end(ticket, failed, || now);
     }
 
     /// Two calls end while two ticks are due: each outcome is judged once, by one of them.
     #[test]
     fn no_outcome_is_lost_or_taken_twice_however_ticks_race() {
-        loom::model(|| {
-            let engine = engine();
-            let other = {
-                let engine = Arc::clone(&engine);
-                thread::spawn(move || {
-                    let ticket = engine.start(Some(Arm::Canary), || at(1));
-                    engine.end(ticket, true, || at(1));
-                })
-            };
-            let ticket = engine.start(Some(Arm::Baseline), || at(1));
-            engine.end(ticket, false, || at(1));
-            engine.tick(at(2));
-            other.join().unwrap();
-            let totals = engine.view().totals.errors;
-            assert_eq!(totals, crate::verdict::Arms::new(1, 1, 1, 0));
-            engine.tick(at(4));
-            assert_eq!(engine.view().totals.errors, totals);
-            assert_eq!(engine.tallies.peek(), Default::default());
-        });
+        race(
+            engine,
+            |engine| call(engine, Arm::Canary, true, at(1)),
+            |engine| {
+                call(engine, Arm::Baseline, false, at(1));
+                engine.tick(at(2));
+            },
+            |engine, (), ()| {
+                let totals = engine.view().totals.errors;
+                assert_eq!(totals, Arms::new(1, 1, 1, 0));
+                engine.tick(at(4));
+                assert_eq!(engine.view().totals.errors, totals);
+                assert_eq!(engine.tallies.peek(), Default::default());
+            },
+        );
+    }
+
+    /// A reader looks while a tick takes the counts: it sees each call, and none twice.
+    #[test]
+    fn a_reader_sees_each_call_once_while_a_tick_takes_them() {
+        race(
+            || {
+                let engine = engine();
+                engine.tallies.add(Arm::Canary, true);
+                engine
+            },
+            |engine| _ = engine.tick(at(2)),
+            |engine| engine.view().totals.errors,
+            |_, (), seen| assert_eq!(seen, Arms::new(1, 1, 0, 0)),
+        );
     }
 
     /// The canary is drained while a call draws its arm and ends: the call counts in the arm that it
     /// drew, whenever it ends, and what is drawn afterwards is the baseline's.
     #[test]
     fn a_weight_that_is_drained_holds_for_the_next_call_and_calls_in_flight_still_count() {
-        loom::model(|| {
-            let engine = engine();
-            engine.set_weight(Ratio::ONE, at(1));
-            let caller = {
-                let engine = Arc::clone(&engine);
-                thread::spawn(move || {
-                    let arm = engine.draw();
-                    let ticket = engine.start(Some(arm), || at(1));
-                    engine.end(ticket, true, || at(1));
-                    arm
-                })
-            };
-            engine.set_weight(Ratio::ZERO, at(1));
-            assert_eq!(engine.draw(), Arm::Baseline);
-            let arm = caller.join().unwrap();
-            let totals = engine.view().totals.errors;
-            let calls = (totals.canary.calls, totals.baseline.calls);
-            assert_eq!(calls, if arm == Arm::Canary { (1, 0) } else { (0, 1) });
-        });
+        race(
+            || {
+                let engine = engine();
+                engine.set_weight(Ratio::ONE, at(1));
+                engine
+            },
+            |engine| {
+                let arm = engine.draw();
+                call(engine, arm, true, at(1));
+                arm
+            },
+            |engine| {
+                engine.set_weight(Ratio::ZERO, at(1));
+                assert_eq!(engine.draw(), Arm::Baseline);
+            },
+            |engine, arm, ()| {
+                let totals = engine.view().totals.errors;
+                let calls = (totals.canary.calls, totals.baseline.calls);
+                assert_eq!(calls, if arm == Arm::Canary { (1, 0) } else { (0, 1) });
+                assert_eq!(engine.draw(), Arm::Baseline);
+            },
+        );
+    }
+
+    /// A canary that the next tick rolls back.
+    fn doomed() -> Engine {
+        let engine = engine();
+        engine.set_weight(Ratio::ONE, at(1));
+        for tick in 2..6 {
+            for _ in 0..50 {
+                engine.tallies.add(Arm::Canary, true);
+            }
+            if tick < 5 {
+                engine.tick(at(tick));
+            }
+        }
+        engine
     }
 
     /// An operator gives the canary more while a tick rolls it back: it ends with nothing.
     #[test]
     fn a_canary_that_was_rolled_back_gets_no_calls_whoever_comes_last() {
-        loom::model(|| {
-            let engine = engine();
-            engine.set_weight(Ratio::ONE, at(1));
-            for tick in 2..6 {
-                for _ in 0..50 {
-                    engine.tallies.add(Arm::Canary, true);
-                }
-                if tick < 5 {
-                    engine.tick(at(tick));
-                }
-            }
-            let operator = {
-                let engine = Arc::clone(&engine);
-                thread::spawn(move || engine.set_weight(Ratio::from_ppm(500_000).unwrap(), at(4)))
-            };
-            engine.tick(at(6));
-            operator.join().unwrap();
-            engine.tick(at(8));
-            assert!(engine.view().verdict.is_roll_back());
-            assert!(engine.is_drained());
-        });
+        race(
+            doomed,
+            |engine| _ = engine.set_weight(Ratio::from_ppm(500_000).unwrap(), at(4)),
+            |engine| _ = engine.tick(at(6)),
+            |engine, (), ()| {
+                engine.tick(at(8));
+                assert!(engine.view().verdict.is_roll_back());
+                assert!(engine.is_drained());
+            },
+        );
+    }
+
+    /// A tick rolls the canary back while a call is drawn: the call counts where it went, and one that
+    /// begins once the verdict is known goes to the baseline.
+    #[test]
+    fn who_knows_of_the_roll_back_draws_the_baseline() {
+        race(
+            doomed,
+            |engine| {
+                let arm = engine.draw();
+                call(engine, arm, true, at(5));
+                arm
+            },
+            |engine| {
+                let judgement = engine.tick(at(6));
+                (judgement.is_some_and(|j| j.to.is_roll_back()), engine.draw())
+            },
+            |engine, arm, (rolled_back, next)| {
+                assert!(!rolled_back || next == Arm::Baseline);
+                engine.tick(at(8));
+                assert!(engine.view().verdict.is_roll_back());
+                assert_eq!(engine.draw(), Arm::Baseline);
+                let totals = engine.view().totals.errors;
+                let of_baseline = u64::from(arm == Arm::Baseline);
+                assert_eq!(totals.baseline.calls, of_baseline);
+                assert_eq!(totals.canary.calls, 201 - of_baseline);
+            },
+        );
     }
 }

@@ -83,11 +83,12 @@ impl Margin {
         let mut q_b = b.min(0.5 * high);
         for _ in 0..64 {
             let q_c = self.at(q_b);
-            let (win_c, win_b) = (theta / q_c, b / q_b);
-            let (lose_c, lose_b) = ((1.0 - theta) / (1.0 - q_c), (1.0 - b) / (1.0 - q_b));
-            let slope = f * self.rho * (lose_c - win_c) + (1.0 - f) * (lose_b - win_b);
-            let bend = f * self.rho * self.rho * (win_c / q_c + lose_c / (1.0 - q_c))
-                + (1.0 - f) * (win_b / q_b + lose_b / (1.0 - q_b));
+            // `(1-t)/(1-q) - t/q` is `(q-t) / (q(1-q))`, and its derivative the rest over the square.
+            let (over_c, over_b) = (1.0 / (q_c * (1.0 - q_c)), 1.0 / (q_b * (1.0 - q_b)));
+            let (steep_c, steep_b) = ((q_c - theta) * over_c, (q_b - b) * over_b);
+            let slope = f * self.rho * steep_c + (1.0 - f) * steep_b;
+            let bend = f * self.rho * self.rho * over_c * (1.0 - steep_c * (1.0 - 2.0 * q_c))
+                + (1.0 - f) * over_b * (1.0 - steep_b * (1.0 - 2.0 * q_b));
             if slope < 0.0 {
                 low = q_b
             } else {
@@ -97,7 +98,8 @@ impl Margin {
             let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
             let step = (next - q_b).abs();
             q_b = next;
-            if step <= 1e-13 * q_b {
+            // The steps' squares shrink with them: the next would change nothing.
+            if step <= 1e-8 * q_b {
                 break;
             }
         }

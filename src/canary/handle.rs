@@ -1,6 +1,7 @@
 //! The operator's reach into a running comparison.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -9,6 +10,8 @@ use crate::error::Room;
 use crate::event::Kind;
 use crate::measure::{Level, Measure, Measurement};
 use crate::ratio::Ratio;
+use crate::steer::{Listener, Standing, Steer};
+use crate::tick::Tick;
 use crate::verdict::{Arm, Evidence, Totals, Verdict};
 
 /// Reads a comparison, and sets the canary's share of the calls. Clones reach the same one.
@@ -80,8 +83,8 @@ impl CanaryHandle {
     /// Gives the canary this share of the calls from the next one on; calls in flight end where they are.
     /// Promotion begins anew; what speaks against the canary stays.
     ///
-    /// `false`, and nothing is changed, if the canary was rolled back: then only a
-    /// [new comparison](Self::restart) gives it calls.
+    /// `false`, and nothing is changed, if the canary was rolled back or [withdrawn](Self::withdraw): then
+    /// only a [new comparison](Self::restart) gives it calls.
     pub fn set_weight(&self, weight: Ratio) -> bool {
         let now = self.trial.clock.now();
         let (accepted, judgement) = self.trial.engine.set_weight(weight, now);
@@ -99,6 +102,17 @@ impl CanaryHandle {
         let judgement = self.trial.engine.restart(now);
         self.trial.tell(judgement);
         self.trial.sinks.event(now, Kind::Weighted(Ratio::ZERO));
+    }
+
+    /// Takes all calls from the canary, from the next one on, until a [new comparison](Self::restart)
+    /// begins: also from whoever sets a weight at the same moment.
+    pub fn withdraw(&self) {
+        let now = self.trial.clock.now();
+        let (had_calls, judgement) = self.trial.engine.take_out(now);
+        self.trial.tell(judgement);
+        if had_calls {
+            self.trial.sinks.event(now, Kind::Weighted(Ratio::ZERO));
+        }
     }
 
     /// Judges, if a tick is due: for when nobody calls. Calls do it themselves.
@@ -119,6 +133,51 @@ impl CanaryHandle {
     /// Panics caught in this canary's observers.
     pub fn observer_panics(&self) -> u64 {
         self.trial.sinks.panics()
+    }
+}
+
+impl Tick for CanaryHandle {
+    fn every(&self) -> Duration {
+        self.trial.engine.tick_length()
+    }
+
+    fn tick(&self) {
+        self.tick();
+    }
+}
+
+impl Steer for CanaryHandle {
+    fn standing(&self) -> Standing {
+        let view = self.trial.engine.view();
+        Standing {
+            evidence: view.evidence,
+            totals: view.totals,
+            weight: view.weight,
+            learned: view.learned,
+            alone: view.alone,
+            first_bad_at: view.first_bad,
+            ..Standing::new(view.verdict)
+        }
+    }
+
+    fn begin(&self, _rollout: &str) {
+        self.restart();
+    }
+
+    fn set_weight(&self, weight: Ratio) -> bool {
+        self.set_weight(weight)
+    }
+
+    fn withdraw(&self) {
+        self.withdraw();
+    }
+
+    fn tick(&self) {
+        self.tick();
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.trial.listeners.lock().push(listener);
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tower_layer::Layer;
 
@@ -21,6 +22,7 @@ use crate::local::Local;
 use crate::outcome::ByResult;
 use crate::ratio::Ratio;
 use crate::rng;
+use crate::steer::Listener;
 use crate::verdict::{Arm, Judgement};
 
 /// A comparison of two versions: one value is one comparison, shared by every service it makes and
@@ -51,6 +53,8 @@ pub(super) struct Trial {
     pub(super) sinks: Sinks,
     /// One more with each judgement; wakes those who wait for one.
     pub(super) changed: watch::Sender<u64>,
+    /// Who steers by the judgements.
+    pub(super) listeners: Mutex<Vec<Listener>>,
     /// The share of answers that is checked; zero without a check.
     check_rate: AtomicU64,
     set_rate: Ratio,
@@ -76,6 +80,9 @@ impl Trial {
         if judgement.to.is_roll_back() && !self.only_watch {
             self.sinks.event(at, Kind::Weighted(Ratio::ZERO));
         }
+        // A copy: a listener may set the weight, which judges, and comes here again.
+        let listeners = self.listeners.lock().clone();
+        listeners.iter().for_each(|listener| listener.hear(&judgement));
     }
 
     /// Is the answer of this call to be checked?
@@ -135,6 +142,7 @@ impl Canary {
             clock: config.clock,
             sinks: config.observers.attach(Room::Canary, config.name),
             changed: watch::Sender::new(0),
+            listeners: Mutex::default(),
             check_panics: AtomicU64::new(0),
             unready: AtomicU64::new(0),
             only_watch: config.only_watch,

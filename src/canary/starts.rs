@@ -414,32 +414,57 @@ mod tests {
 #[cfg(all(test, seawall_loom))]
 mod model {
     use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
+    use crate::sync::{Mutex, race};
+
+    const THRESHOLDS_SET: [Option<u64>; THRESHOLDS] = [Some(1), None, None, None];
 
     /// A call starts and ends while its place is given to another cohort: it leaves no trace there.
     #[test]
     fn a_call_that_ends_late_leaves_no_trace_in_the_next_cohort() {
-        loom::model(|| {
-            let starts = Arc::new(Starts::new());
-            let mut settler = Settler::new();
-            let start = 1 << 40;
-            settler.prepare(&starts, start, [Some(1), None, None, None]);
-            let caller = {
-                let starts = Arc::clone(&starts);
-                thread::spawn(move || {
-                    if let Some(place) = starts.start(Arm::Canary, start) {
-                        starts.end(Arm::Canary, place, 0);
-                    }
-                })
-            };
-            let later = start + RING * WIDTH;
-            settler.prepare(&starts, later, [Some(1), None, None, None]);
-            let mine = starts.start(Arm::Canary, later);
-            assert!(mine.is_some());
-            caller.join().unwrap();
-            let (started, done) = starts.read(Arm::Canary, Starts::cohort(later));
-            assert_eq!((started, done), (1, [0; THRESHOLDS + 1]));
-        });
+        let start = 1 << 40;
+        let later = start + RING * WIDTH;
+        race(
+            move || {
+                let (starts, mut settler) = (Starts::new(), Settler::new());
+                settler.prepare(&starts, start, THRESHOLDS_SET);
+                (starts, Mutex::new(settler))
+            },
+            move |(starts, _)| {
+                if let Some(place) = starts.start(Arm::Canary, start) {
+                    starts.end(Arm::Canary, place, 0);
+                }
+            },
+            move |(starts, settler)| {
+                settler.lock().prepare(starts, later, THRESHOLDS_SET);
+                assert!(starts.start(Arm::Canary, later).is_some());
+            },
+            move |(starts, _), (), ()| {
+                let (started, done) = starts.read(Arm::Canary, Starts::cohort(later));
+                assert_eq!((started, done), (1, [0; THRESHOLDS + 1]));
+            },
+        );
+    }
+
+    /// A call ends while its cohort is settled: it is slow or it isn't, and it is there.
+    #[test]
+    fn a_call_that_ends_while_it_is_settled_is_there_once() {
+        let start = 1 << 40;
+        let ended = (start / WIDTH + 1) * WIDTH;
+        race(
+            move || {
+                let (starts, mut settler) = (Starts::new(), Settler::new());
+                settler.prepare(&starts, start, THRESHOLDS_SET);
+                let place = starts.start(Arm::Canary, start).unwrap();
+                (starts, Mutex::new(settler), place)
+            },
+            |(starts, _, place)| starts.end(Arm::Canary, *place, 0),
+            move |(starts, settler, _)| settler.lock().settle(starts, ended + 1)[0],
+            move |(starts, settler, _), (), seen| {
+                assert_eq!((seen.canary.calls, seen.baseline.calls), (1, 0));
+                let again = settler.lock().settle(starts, ended + 1);
+                assert_eq!(again, [Arms::default(); THRESHOLDS]);
+                assert_eq!(starts.read(Arm::Canary, Starts::cohort(start)).1[0], 1);
+            },
+        );
     }
 }

@@ -57,7 +57,8 @@ const fn of_step(step: &Step) -> &'static str {
         Step::Inconclusive(_) => page!("rollout_inconclusive"),
         Step::RollbackDecided(_) | Step::WeightZeroed => page!("rollback"),
         Step::RolledBack { failed_hooks: 0 } => page!("rollback"),
-        Step::RolledBack { .. }
+        Step::Recovered
+        | Step::RolledBack { .. }
         | Step::HookAttempted(_)
         | Step::HookSucceeded(_)
         | Step::HookFailed(_)

@@ -91,7 +91,10 @@ impl<K> CachedConfig<K> {
 }
 
 impl<K, C> CachedConfig<K, C> {
-    /// How old an answer may be. Default 5 minutes; 1 ms to 30 days. Live.
+    /// How old an answer may be. Default 20 minutes; 1 ms to 30 days. Live.
+    ///
+    /// It should outlast an outage, for after it there are no answers left: 12 minutes, say, and the
+    /// five before it in which a key was last asked for.
     #[must_use]
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.settings = self.settings.max_stale(max_stale);
@@ -228,7 +231,7 @@ pub struct CachedSettings {
 impl Default for CachedSettings {
     fn default() -> Self {
         Self {
-            max_stale: Duration::from_secs(300),
+            max_stale: Duration::from_secs(1_200),
             refresh_age: Duration::from_secs(1),
             stale_alert: 0.1,
         }

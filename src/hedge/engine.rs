@@ -93,6 +93,7 @@ pub(crate) struct Counts {
     pub(crate) hedges: Counter,
     pub(crate) won: Counter,
     pub(crate) budget_empty: Counter,
+    pub(crate) too_late: Counter,
     pub(crate) not_ready: Counter,
     pub(crate) refused: Counter,
 }
@@ -100,7 +101,14 @@ pub(crate) struct Counts {
 impl Default for Counts {
     fn default() -> Self {
         let new = || Counter(AtomicU64::new(0));
-        Self { hedges: new(), won: new(), budget_empty: new(), not_ready: new(), refused: new() }
+        Self {
+            hedges: new(),
+            won: new(),
+            budget_empty: new(),
+            too_late: new(),
+            not_ready: new(),
+            refused: new(),
+        }
     }
 }
 

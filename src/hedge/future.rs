@@ -192,6 +192,8 @@ impl<S, R, C> Ongoing<S, R, C> {
         let rules = &self.local.rules;
         let counts = &rules.engine.counts;
         if request.deadline().is_some_and(|deadline| deadline <= rules.clock.now()) {
+            counts.too_late.add_one();
+            self.tell(Reason::DeadlinePassed);
             return None;
         }
         let Some(token) = rules.budget.withdraw(Cost::One) else {

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub won: u64,
     /// Second calls that weren't made because the budget was empty.
     pub budget_empty: u64,
+    /// Second calls that weren't made because the request's deadline had passed.
+    pub too_late: u64,
     /// Second calls that weren't made because no service was ready at once.
     pub not_ready: u64,
     /// Second calls that a layer inside refused, such as a full bulkhead. They cost no token.
@@ -50,6 +52,7 @@ impl HedgeHandle {
             hedges: counts.hedges.get(),
             won: counts.won.get(),
             budget_empty: counts.budget_empty.get(),
+            too_late: counts.too_late.get(),
             not_ready: counts.not_ready.get(),
             refused: counts.refused.get(),
         }

@@ -50,7 +50,8 @@
 //! types; these lines make it one:
 //!
 //! ```
-//! let reqwest = reqwest::Client::new();
+//! // No retries of its own: see below.
+//! let reqwest = reqwest::Client::builder().retry(reqwest::retry::never()).build().unwrap();
 //! let client = tower::service_fn(move |request: http::Request<reqwest::Body>| {
 //!     let reqwest = reqwest.clone();
 //!     async move {
@@ -65,7 +66,11 @@
 //! the implementation of [`Marked`](crate::request::Marked) for [`http::Request`], and
 //! [`ByStatus::for_retry`]. Deadline and attempt cross to other processes with [`SendMarksLayer`].
 //!
-//! Let no client under a seawall have a timeout or retries of its own that differ from it.
+//! Let no client under a seawall have a timeout or retries of its own: they know nothing of marks,
+//! budgets and doubt, and multiply. reqwest repeats what HTTP/2 said was not processed, and whatever its
+//! `ClientBuilder::retry` was told; `retry(reqwest::retry::never())` switches both off. hyper-util's
+//! `Client` sends a request again, on another connection, when a kept one turned out to be closed before
+//! anything of it was sent; that does no harm, and `retry_canceled_requests(false)` switches it off.
 
 mod body;
 mod buffer;
@@ -77,6 +82,7 @@ mod error;
 mod grpc;
 mod key;
 mod mark;
+mod rank;
 mod reading;
 mod request;
 mod retry;
@@ -91,6 +97,7 @@ pub use classify::{ByStatus, ConnectErrors, IsConnect, NoneKnown};
 pub use error::{BufferError, ClientError};
 pub use grpc::ByGrpcStatus;
 pub use key::{Credentials, KeyRules, Principal};
+pub use rank::writes_first;
 pub use reading::ResponseFuture;
 pub use request::{IDEMPOTENCY_KEY, inherit, with_key};
 pub use retry::ForRetry;

@@ -22,6 +22,11 @@ impl Marks {
         extensions.get().copied().unwrap_or_default()
     }
 
+    /// With this deadline, unless it has an earlier one.
+    pub(super) fn due_by(&mut self, deadline: Option<Moment>) {
+        self.deadline = [self.deadline, deadline].into_iter().flatten().min();
+    }
+
     pub(super) fn change(extensions: &mut Extensions, change: impl FnOnce(&mut Self)) {
         match extensions.get_mut() {
             Some(marks) => change(marks),
@@ -102,9 +107,12 @@ pub fn with_key<B>(mut request: Request<B>, key: &IdempotencyKey) -> Request<B> 
 /// those of the request that your server was asked.
 ///
 /// So what a server asks of others ends when its own caller stops waiting, and isn't repeated where
-/// that caller repeats.
+/// that caller repeats. A deadline of `request`'s own is kept if it is earlier.
 pub fn inherit<B>(extensions: &Extensions, request: &mut Request<B>) {
-    if let Some(marks) = extensions.get::<Marks>() {
-        request.extensions_mut().insert(*marks);
+    if let Some(theirs) = extensions.get::<Marks>() {
+        Marks::change(request.extensions_mut(), |marks| {
+            marks.due_by(theirs.deadline);
+            marks.attempt = theirs.attempt.or(marks.attempt);
+        });
     }
 }

@@ -170,7 +170,7 @@ where
         if left.is_some() || attempt.is_some() {
             let deadline = left.map(|left| self.clock.now().plus(left));
             Marks::change(request.extensions_mut(), |marks| {
-                marks.deadline = deadline.or(marks.deadline);
+                marks.due_by(deadline);
                 // Whoever repeats it out there, here it is made once.
                 marks.attempt = attempt.map(|n| Attempt::new(n).hedged()).or(marks.attempt);
             });

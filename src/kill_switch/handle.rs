@@ -1,19 +1,33 @@
 //! Follows a source while the service runs.
 
-use std::future::Future;
 use std::time::Duration;
 
 use super::source::Source;
 use super::switch::KillSwitch;
 use crate::error::{ConfigError, Room, check};
 use crate::measure::{Level, Measure, Measurement};
+use crate::tick::Tick;
 
 impl KillSwitch {
-    /// Consults `source` now and every `interval`, for as long as the future is polled.
+    /// Consults `source` every `interval`, once it is [driven](crate::drive::Drive), first at once.
     ///
-    /// Spawn it, or select on it beside your server. Dropping it is safe at any point; the switch stays
-    /// as it is. A source is read on the task's own thread: one that may block for long should be read
-    /// elsewhere and [flipped](Self::flip) from there.
+    /// ```
+    /// use seawall::drive::Drive;
+    /// use seawall::kill_switch::{File, KillSwitch, KillSwitchConfig};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), seawall::ConfigError> {
+    /// let switch = KillSwitch::new(KillSwitchConfig::new("payments"));
+    /// let file = switch.follow(File::new("/etc/switches/payments"), Duration::from_secs(2))?;
+    /// let driving = tokio::spawn(Drive::new().tick(file).run());
+    /// # driving.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// When it isn't driven any more the switch stays as it is. A source is read on the driving task's own
+    /// thread: one that may block for long should be read elsewhere and [flipped](Self::flip) from there.
     ///
     /// # Errors
     /// [`ConfigError`] if `interval` is zero.
@@ -21,15 +35,27 @@ impl KillSwitch {
         &self,
         source: S,
         interval: Duration,
-    ) -> Result<impl Future<Output = ()> + use<S>, ConfigError> {
+    ) -> Result<Follow<S>, ConfigError> {
         check("interval", interval, "above zero", |interval| !interval.is_zero())?;
-        let switch = self.clone();
-        Ok(async move {
-            loop {
-                switch.consult(&source);
-                tokio::time::sleep(interval).await;
-            }
-        })
+        Ok(Follow { switch: self.clone(), source, interval })
+    }
+}
+
+/// A switch that follows a source; made by [`KillSwitch::follow`].
+#[derive(Clone, Debug)]
+pub struct Follow<S> {
+    switch: KillSwitch,
+    source: S,
+    interval: Duration,
+}
+
+impl<S: Source + Send + Sync + 'static> Tick for Follow<S> {
+    fn every(&self) -> Duration {
+        self.interval
+    }
+
+    fn tick(&self) {
+        self.switch.consult(&self.source);
     }
 }
 

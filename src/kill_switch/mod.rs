@@ -33,7 +33,7 @@
 //!
 //! # Sources
 //! A [`Source`] says what position the switch should be in. [`KillSwitch::consult`] asks one once;
-//! [`KillSwitch::follow`] is a future that asks at an interval. A source that is missing, unreadable or
+//! [`KillSwitch::follow`] asks at an interval, [driven](crate::drive::Drive). A source that is missing, unreadable or
 //! half-written changes nothing: the switch keeps its position, and an event says so, once an episode.
 //!
 //! # When to use it
@@ -50,6 +50,7 @@ mod service;
 mod source;
 mod switch;
 
+pub use handle::Follow;
 pub use layer::{BypassLayer, KillSwitchLayer};
 pub use mode::{Mode, UnknownMode};
 pub use service::{Bypass, Switched};

@@ -10,8 +10,8 @@
 //!   decorrelated   wait = random(base, min(cap, 3 * last wait))      the first last wait is base
 //! ```
 //!
-//! What the service asked for (`Retry-After`) comes first, and the drawn wait after it: never earlier
-//! than it said, and not all clients at the moment that it named.
+//! What the service asked for (`Retry-After`) comes first, up to a cap, and the drawn wait after it: never
+//! earlier than it said (or than the cap), and not all clients at the moment that it named.
 
 use std::time::Duration;
 

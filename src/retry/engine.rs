@@ -44,6 +44,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// A layer inside refused it: nothing was sent.
     pub(crate) refused: bool,
+    /// A layer inside gave it up: it was sent, and no answer came.
+    pub(crate) unanswered: bool,
     pub(crate) operation: Operation,
     /// Attempts made, and how many may be.
     pub(crate) made: u32,
@@ -67,11 +69,12 @@ impl Ended {
     pub(crate) const fn worth_repeating(self) -> Worth {
         let cost = match self.outcome {
             Outcome::Success | Outcome::Ignored => return Worth::No,
-            // A circuit that is open now is open in a moment: the refusal is the answer.
+            // A circuit that is open now is open in a moment.
             _ if self.refused => return Worth::No,
             Outcome::InDoubt if !self.operation.may_repeat_in_doubt() => return Worth::Unsafe,
-            Outcome::InDoubt => Cost::InDoubt,
-            Outcome::Failure => Cost::One,
+            // What was given up still keeps the other side busy; an error that came back does not.
+            _ if self.unanswered => Cost::InDoubt,
+            Outcome::InDoubt | Outcome::Failure => Cost::One,
         };
         if self.made < self.limit { Worth::Yes(cost) } else { Worth::Spent }
     }
@@ -227,7 +230,7 @@ mod tests {
     const PACE: Pace = Pace { began: START, deadline: NEVER, made: 1, drawn: 0 };
 
     fn ended(outcome: Outcome, operation: Operation) -> Ended {
-        Ended { outcome, refused: false, operation, made: 1, limit: 3 }
+        Ended { outcome, refused: false, unanswered: false, operation, made: 1, limit: 3 }
     }
 
     #[test]
@@ -239,13 +242,17 @@ mod tests {
             (Outcome::Failure, Once, Worth::Yes(Cost::One)),
             (Outcome::Failure, Read, Worth::Yes(Cost::One)),
             (Outcome::InDoubt, Once, Worth::Unsafe),
-            (Outcome::InDoubt, Idempotent, Worth::Yes(Cost::InDoubt)),
-            (Outcome::InDoubt, Read, Worth::Yes(Cost::InDoubt)),
+            (Outcome::InDoubt, Idempotent, Worth::Yes(Cost::One)),
+            (Outcome::InDoubt, Read, Worth::Yes(Cost::One)),
         ] {
             let ended = ended(outcome, operation);
             assert_eq!(ended.worth_repeating(), worth, "{outcome:?} {operation:?}");
             let last = Ended { made: 3, ..ended };
             assert!(!matches!(last.worth_repeating(), Worth::Yes(_)), "{outcome:?} {operation:?}");
+            if worth == Worth::Yes(Cost::One) {
+                let given_up = Ended { unanswered: true, ..ended };
+                assert_eq!(given_up.worth_repeating(), Worth::Yes(Cost::InDoubt));
+            }
             let refused = Ended { refused: true, ..ended };
             assert_eq!(refused.worth_repeating(), Worth::No, "{outcome:?} {operation:?}");
         }

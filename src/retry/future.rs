@@ -28,22 +28,29 @@ pin_project! {
     /// out, it ended in doubt, and [`Reconcile`](super::Reconcile) hears of it.
     pub struct ResponseFuture<S: Service<Req>, Req, C> {
         #[pin]
-        state: State<S::Future, S::Response, S::Error>,
+        state: State<S::Future>,
+        // Of the attempt before, until another one was really made: it is the answer if none is. In a
+        // box, so that calls that are not repeated have no room for two results.
+        last: Option<Box<Last<S::Response, S::Error>>>,
         ongoing: Ongoing<S, Req, C>,
     }
 }
 
+/// How an attempt ended.
+struct Last<Res, E> {
+    outcome: Outcome,
+    result: Result<Res, E>,
+}
+
 pin_project! {
     #[project = StateProj]
-    enum State<F, Res, E> {
+    enum State<F> {
         Called { #[pin] future: F },
         Waiting {
             // `None` for a wait of nothing: then the task yields once.
             #[pin]
             timer: Option<Sleep>,
             yielded: bool,
-            // The answer, if there will be no other attempt after all.
-            last: Option<Result<Res, E>>,
             token: Option<Withdrawn>,
         },
         Done,
@@ -53,7 +60,7 @@ pin_project! {
 impl<S: Service<Req>, Req, C> ResponseFuture<S, Req, C> {
     #[inline]
     pub(super) fn new(future: S::Future, ongoing: Ongoing<S, Req, C>) -> Self {
-        Self { state: State::Called { future }, ongoing }
+        Self { state: State::Called { future }, last: None, ongoing }
     }
 }
 
@@ -77,22 +84,33 @@ where
                         return Poll::Pending;
                     };
                     if this.ongoing.succeeded(result.as_ref()) {
+                        if this.last.is_some() {
+                            *this.last = None;
+                        }
                         return Poll::Ready(result);
                     }
                     match this.ongoing.again(result.as_ref()) {
-                        None => {
+                        Next::Attempt(wait, token) => {
+                            let outcome = this.ongoing.outcome;
+                            *this.last = Some(Box::new(Last { outcome, result }));
+                            this.state.set(State::Waiting {
+                                timer: (wait > Duration::ZERO).then(|| sleep(wait)),
+                                yielded: false,
+                                token: Some(token),
+                            });
+                        }
+                        Next::Answer => {
                             this.state.set(State::Done);
+                            *this.last = None;
                             return Poll::Ready(this.ongoing.answer_failed(result));
                         }
-                        Some((wait, token)) => this.state.set(State::Waiting {
-                            timer: (wait > Duration::ZERO).then(|| sleep(wait)),
-                            yielded: false,
-                            last: Some(result),
-                            token: Some(token),
-                        }),
+                        Next::Last => {
+                            this.state.set(State::Done);
+                            return Poll::Ready(this.ongoing.fall_back(this.last.take(), result));
+                        }
                     }
                 }
-                StateProj::Waiting { timer, yielded, last, token } => {
+                StateProj::Waiting { timer, yielded, token } => {
                     match timer.as_pin_mut() {
                         Some(timer) => ready!(timer.poll(cx)),
                         // However fast a service refuses, others have their turn in between.
@@ -106,9 +124,9 @@ where
                     match this.ongoing.begin(token, cx) {
                         Some(future) => this.state.set(State::Called { future }),
                         None => {
-                            let last = last.take().expect("polled after a panic");
                             this.state.set(State::Done);
-                            return Poll::Ready(this.ongoing.answer_failed(last));
+                            let last = this.last.take().expect("kept while it waits");
+                            return Poll::Ready(this.ongoing.answer_failed(last.result));
                         }
                     }
                 }
@@ -116,6 +134,17 @@ where
             }
         }
     }
+}
+
+/// What comes after an attempt that did not succeed.
+enum Next {
+    /// Another one, after this wait, paid with this token.
+    Attempt(Duration, Withdrawn),
+    /// Nothing: its result is the answer.
+    Answer,
+    /// Nothing, and it was refused, so it was not made: the result before it is the answer, if there is
+    /// one.
+    Last,
 }
 
 /// All of a call but the attempt that is under way.
@@ -189,8 +218,9 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         E: Carry,
         C: Classify<Res, E>,
     {
-        self.sent = false;
+        // Before it is said that nothing is under way: should it panic, the call is in doubt.
         self.outcome = judge(&*self.local.classify, result);
+        self.sent = false;
         if self.outcome != Outcome::Success {
             return false;
         }
@@ -221,14 +251,14 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         }
     }
 
-    /// An attempt ended with `result`, no success: the wait before the next one, and the token for it,
-    /// or `None` if there is none.
+    /// An attempt ended with `result`, no success: what comes next?
     #[cold]
-    fn again<Res, E>(&mut self, result: Result<&Res, &E>) -> Option<(Duration, Withdrawn)>
+    fn again<Res, E>(&mut self, result: Result<&Res, &E>) -> Next
     where
         E: Carry,
         C: Classify<Res, E>,
     {
+        self.doubt |= self.leaves_doubt();
         let rejected = result.err().and_then(Carry::rejected);
         let refused = rejected.is_some_and(|rejected| !rejected.sent());
         if refused {
@@ -240,27 +270,29 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         let ended = Ended {
             outcome: self.outcome,
             refused,
+            unanswered: rejected.is_some() && !refused,
             operation: self.operation,
             made: self.made,
             limit: self.limit,
         };
         let cost = match ended.worth_repeating() {
             Worth::Yes(cost) => cost,
-            Worth::No => {
-                if refused && self.made > 1 {
+            Worth::No if refused => {
+                if self.made > 1 {
                     counts.refused.add_one();
                 }
-                return None;
+                return Next::Last;
             }
+            Worth::No => return Next::Answer,
             Worth::Unsafe => {
                 counts.not_repeatable.add_one();
-                return None;
+                return Next::Answer;
             }
             Worth::Spent => {
                 if !self.nested {
                     counts.exhausted.add_one();
                 }
-                return None;
+                return Next::Answer;
             }
         };
         let now = self.local.rules.now();
@@ -273,18 +305,21 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         };
         let wait = match self.local.rules.engine.wait(self.pace(), advice, now) {
             Ok(wait) => wait,
-            Err(reason) => return self.give_up(reason),
+            Err(reason) => {
+                self.give_up(reason);
+                return Next::Answer;
+            }
         };
         let Some(token) = self.local.rules.budget.withdraw(cost) else {
-            return self.give_up(Reason::BudgetEmpty);
+            self.give_up(Reason::BudgetEmpty);
+            return Next::Answer;
         };
         self.drawn = wait.drawn;
-        self.doubt |= self.leaves_doubt();
-        Some((wait.length, token))
+        Next::Attempt(wait.length, token)
     }
 
     /// There will be no other attempt, though the call is worth one: counted, and told as a refusal.
-    fn give_up<T>(&self, reason: Reason) -> Option<T> {
+    fn give_up(&self, reason: Reason) {
         let counts = &self.local.rules.engine.counts;
         let count = match reason {
             Reason::BudgetEmpty => &counts.budget_empty,
@@ -294,7 +329,6 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         count.add_one();
         let sinks = &self.local.rules.sinks;
         sinks.refused(Rejected::new(Room::Retry, reason, sinks.name()));
-        None
     }
 
     fn pace(&self) -> Pace {
@@ -315,12 +349,14 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     {
         let rules = &self.local.rules;
         if rules.engine.too_late(self.pace(), rules.now()) {
-            return self.give_up(Reason::DeadlinePassed);
+            self.give_up(Reason::DeadlinePassed);
+            return None;
         }
         let mut service = self.local.template.lock().clone();
         // Its error, if it has one, is not this call's: the last attempt's result is.
         let Poll::Ready(Ok(())) = service.poll_ready(cx) else {
-            return self.give_up(Reason::NotReady);
+            self.give_up(Reason::NotReady);
+            return None;
         };
         rules.engine.counts.retries.add_one();
         self.made += 1;
@@ -333,20 +369,39 @@ impl<S, Req, C> Ongoing<S, Req, C> {
         Some(service.call(request))
     }
 
+    /// The call ends with a refusal by a layer inside. A repetition that was refused was not made, so
+    /// what came before it stands: else a layer further out would take a call that failed for one that
+    /// was never sent.
+    #[cold]
+    fn fall_back<Res, E: Carry>(
+        &mut self,
+        last: Option<Box<Last<Res, E>>>,
+        refused: Result<Res, E>,
+    ) -> Result<Res, E> {
+        match last {
+            Some(last) => {
+                self.outcome = last.outcome;
+                // Not this attempt.
+                self.made -= 1;
+                self.answer_failed(last.result)
+            }
+            None => self.answer_failed(refused),
+        }
+    }
+
     /// The call ends: with `last`, unless that would hide that an earlier attempt is in doubt.
     #[cold]
     fn answer_failed<Res, E: Carry>(&mut self, last: Result<Res, E>) -> Result<Res, E> {
         self.report();
-        if !self.leaves_doubt() && !self.doubt {
+        if !std::mem::take(&mut self.doubt) {
             return last;
         }
         let hidden = !self.leaves_doubt();
-        self.doubt = false;
         self.local.rules.tell_doubt(self.operation, self.key.take(), self.made);
         if !hidden {
             return last;
         }
-        // A refusal now, or a connection that was never made, says nothing of the attempt before.
+        // A connection that was never made, say, tells nothing of the attempt before.
         let rejected = Rejected::new(Room::Retry, Reason::InDoubt, self.local.rules.sinks.name());
         Err(E::from_rejected(rejected.after_sending()))
     }

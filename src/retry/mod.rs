@@ -61,11 +61,13 @@
 //!
 //! The default classifier, [`ErrInDoubt`](crate::outcome::ErrInDoubt), calls every error `InDoubt`. A
 //! refusal inside, such as an open breaker's, ends the retrying: it will be open in a moment, too. It
-//! neither earns nor costs a token.
+//! neither earns nor costs a token. And a repetition that was refused was not made, so the result before
+//! it is the answer: a breaker or an objective outside then sees the failure, and not a call that was
+//! never sent.
 //!
 //! A call that has an effect *ends in doubt* when an attempt may have been carried out and none
 //! succeeded, or when it is dropped under way. It is counted, and told to [`Reconcile`] with its key.
-//! If a later attempt ended otherwise (refused, say), the caller gets
+//! If a later attempt ended otherwise (at the door, say), the caller gets
 //! [`Reason::InDoubt`](crate::error::Reason::InDoubt), `sent`: what happened later can't take back what
 //! may have happened before.
 //!
@@ -82,18 +84,24 @@
 //!
 //! # What the budget is worth
 //! A service with 50 workers (120 ms a call) and a queue of 1,000, at 60 % load, is made five times
-//! slower for ten seconds; callers give up an attempt after a second. From then on, in virtual time
-//! (`tests/storm.rs`):
+//! slower for ten seconds; callers give up an attempt after a second. From then on, in virtual time:
 //!
-//! | client | most calls, per caller's call | answered again, after the trigger |
+//! | client | calls in the bad time, per caller's call | answered again, after the trigger |
 //! | --- | --- | --- |
-//! | no retry | 1.0 | after 5 s |
-//! | three attempts, no budget | 3.2 | **never**: 0 % in the 40 s watched |
-//! | three attempts, default [`Budget`] | 1.15 | after 5 s |
+//! | no retry | 1.00 | after 5 s |
+//! | three attempts, no budget | 2.95 | **never**: 0 % in the end, 40 s after the trigger |
+//! | three attempts, default `Budget` | 1.10 | after 5 s |
+//!
+//! ```text
+//! cargo test --release --features test-util --test storm -- --nocapture
+//! ```
 //!
 //! # What it costs
 //! A call that succeeds at once: a clone of the request, one count, no clock, no timer, no allocation,
-//! and no clone of the service. If it is pending, the clock is read once.
+//! and no clone of the service. If it is pending, the clock is read once. A repetition costs a clone of
+//! request and service, and a box for the result before it.
+//!
+//! Why it works, and how to set it up: the [guide](crate::guide::retry).
 //!
 //! # When to use it
 //! Where failures are single and unrelated: outside the breaker, so that it sees each attempt, and

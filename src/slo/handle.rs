@@ -10,6 +10,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::{ConfigError, Room};
 use crate::event::{BurnAlert, Kind, Sinks};
 use crate::measure::{Level, Measure, Measurement};
+use crate::tick::Tick;
 
 /// Records calls against an [`Objective`]. Clones record against the same one.
 #[derive(Clone, Debug)]
@@ -44,18 +45,10 @@ impl Slo {
 
     /// Takes stock, if five seconds have passed: alerts fire and end here.
     ///
-    /// Calls do it too, but rarely, and not at all where none come: call it every few seconds, or spawn
-    /// [`run`](Self::run).
+    /// Calls do it too, but rarely, and not at all where none come: call it every few seconds, or give this
+    /// to a [`Drive`](crate::drive::Drive).
     pub fn tick(&self) {
         self.0.tick();
-    }
-
-    /// Takes stock every five seconds, for as long as it is polled. Dropping it is safe at any point.
-    pub async fn run(self) {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            self.tick();
-        }
     }
 
     /// The objective as of the last tick.
@@ -66,6 +59,16 @@ impl Slo {
     /// Panics caught in this objective's observers.
     pub fn observer_panics(&self) -> u64 {
         self.0.sinks.panics()
+    }
+}
+
+impl Tick for Slo {
+    fn every(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn tick(&self) {
+        self.tick();
     }
 }
 

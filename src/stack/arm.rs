@@ -170,8 +170,8 @@ impl<E, Y, B, C, T, R, H> Payment<E, Arm<Y, B, Bounded<C>, T, R, H>> {
     }
 
     /// Who tells the bulkhead what a request is worth ([`Rank`](crate::bulkhead::Rank)): when places are
-    /// few, background reads are refused before charges. How many each class has for itself, say with
-    /// [`BulkheadConfig::share`].
+    /// few, background reads are refused before charges. Critical calls then have 0.7 of the places for
+    /// themselves, if they come; say otherwise with [`BulkheadConfig::share`].
     ///
     /// ```
     /// use seawall::criticality::Criticality;
@@ -189,8 +189,8 @@ impl<E, Y, B, C, T, R, H> Payment<E, Arm<Y, B, Bounded<C>, T, R, H>> {
     #[must_use]
     pub fn rank<N>(self, rank: N) -> Payment<E, Arm<Y, B, Bounded<N>, T, R, H>> {
         self.with_arm(|arm| {
-            let bulkhead = Bounded { config: arm.bulkhead.config.clone(), rank };
-            replace!(Arm { bulkhead; retry, breaker, timeout, ready, buffer }, arm)
+            let Arm { retry, breaker, bulkhead, timeout, ready, buffer } = arm;
+            Arm { retry, breaker, bulkhead: bulkhead.rank(rank), timeout, ready, buffer }
         })
     }
 }

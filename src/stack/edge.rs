@@ -8,6 +8,7 @@ use super::part::{CanaryPart, Custom, DeadlinePart, Off, SloPart};
 use super::payment::{Payment, replace};
 use crate::canary::{Canary, CanaryConfig, WatchLayer};
 use crate::kill_switch::KillSwitch;
+use crate::rollout::RolloutConfig;
 use crate::slo::Objective;
 use crate::timeout::TimeoutConfig;
 
@@ -144,7 +145,7 @@ impl<O, F, X, D, C, A> Payment<Edge<O, F, X, D, C>, A> {
     where
         G: FnOnce(Canary) -> Canary<N, K>,
     {
-        let canary = CanaryPart { config, set_up };
+        let canary = CanaryPart { config, set_up, rollout: Off };
         self.with_edge(|edge| replace!(Edge { canary; slo, fallback, switch, deadline }, edge))
     }
 
@@ -163,6 +164,43 @@ impl<O, F, X, D, C, A> Payment<Edge<O, F, X, D, C>, A> {
     pub fn no_canary(self) -> Payment<Edge<O, F, X, D, Off>, A> {
         let canary = Off;
         self.with_edge(|edge| replace!(Edge { canary; slo, fallback, switch, deadline }, edge))
+    }
+}
+
+impl<O, F, X, D, G, R, A> Payment<Edge<O, F, X, D, CanaryPart<G, R>>, A> {
+    /// Steers the canary's share of the calls, stage by stage, and rolls it back: by the comparison, by the
+    /// breakers of both arms, or at an operator's word. [`Stack::drive`](super::Stack::drive) calls the
+    /// hooks.
+    ///
+    /// ```
+    /// use seawall::canary::CanaryConfig;
+    /// use seawall::rollout::{Command, RolloutConfig};
+    /// use seawall::stack;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let undo = Command::new("kubectl").args(["argo", "rollouts", "abort", "ledger"]);
+    /// let stack = stack::payment("ledger")
+    ///     .canary(CanaryConfig::new("ledger-v2"), |canary| canary)
+    ///     .rollout(RolloutConfig::new("ledger").hook(undo))
+    ///     .build()?;
+    /// let driving = tokio::spawn(stack.drive().run());
+    /// stack.handles().canary.rollout.start("deploy-117", "v2.4.1")?;
+    /// # driving.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn rollout(
+        self,
+        rollout: RolloutConfig,
+    ) -> Payment<Edge<O, F, X, D, CanaryPart<G, RolloutConfig>>, A> {
+        self.with_edge(|edge| {
+            let CanaryPart { config, set_up, .. } = edge.canary;
+            let canary = CanaryPart { config, set_up, rollout };
+            let Edge { slo, fallback, switch, deadline, .. } = edge;
+            Edge { slo, fallback, switch, deadline, canary }
+        })
     }
 }
 

@@ -100,7 +100,9 @@
 
 mod arm;
 mod boxed;
+mod driven;
 mod edge;
+mod flips;
 mod lift;
 mod part;
 mod payment;
@@ -108,13 +110,15 @@ mod stacked;
 
 pub use arm::{Arm, ArmHandles, ArmLayers, Guard, Parts, UnderDeadline};
 pub use boxed::Boxed;
+pub use driven::Driven;
 pub use edge::Edge;
+pub use flips::Flips;
 pub use lift::{Lift, LiftFuture, LiftLayer};
 #[cfg(feature = "cache")]
 pub use part::CachedPart;
 pub use part::{
     Again, Bounded, Breaker, CanaryHandles, CanaryLayers, CanaryPart, Common, Custom, DeadlinePart,
-    Off, Part, SloPart, Trial,
+    Off, Part, SloPart, Steers, Trial,
 };
 pub use payment::{Payment, payment};
 pub use stacked::{Handles, Layers, Past, SplitLayer, Stack};

@@ -10,6 +10,7 @@ use crate::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerL
 use crate::bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer, OneClass};
 use crate::canary::{Canary, CanaryConfig, CanaryHandle};
 use crate::clock::Clock;
+use crate::criticality::Criticality;
 use crate::error::ConfigError;
 use crate::event::Observers;
 use crate::kill_switch::{KillSwitch, KillSwitchLayer};
@@ -17,11 +18,13 @@ use crate::measure::{Measure, Measurement};
 use crate::outcome::ByResult;
 use crate::request::InRequest;
 use crate::retry::{RetryConfig, RetryHandle, RetryLayer};
+use crate::rollout::{Rollout, RolloutConfig};
 use crate::slo::{Objective, Slo, SloLayer};
 use crate::timeout::{TimeoutConfig, TimeoutHandle, TimeoutLayer};
+use crate::verdict::Arm as Version;
 
 /// What all parts of a stack have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Common {
     pub(super) clock: Option<Clock>,
     pub(super) observers: Observers,
@@ -148,15 +151,35 @@ impl Part for KillSwitch {
 #[derive(Clone, Debug)]
 pub struct Bounded<C = OneClass> {
     pub(super) config: BulkheadConfig,
-    pub(super) rank: C,
+    rank: C,
+    /// Requests are told apart.
+    ranked: bool,
 }
+
+impl Bounded {
+    pub(super) fn new(config: BulkheadConfig) -> Self {
+        Self { config, rank: OneClass, ranked: false }
+    }
+}
+
+impl<C> Bounded<C> {
+    pub(super) fn rank<N>(self, rank: N) -> Bounded<N> {
+        Bounded { config: self.config, rank, ranked: true }
+    }
+}
+
+/// What critical calls have for themselves, where requests are told apart and nothing else was said.
+const CRITICAL: f64 = 0.7;
 
 impl<C> Part for Bounded<C> {
     type Layer = BulkheadLayer<C>;
     type Handle = BulkheadHandle;
 
     fn assemble(self, common: &Common) -> Result<(Self::Layer, Self::Handle), ConfigError> {
-        let config = self.config.share_with(common.clock.as_ref(), &common.observers);
+        let mut config = self.config.share_with(common.clock.as_ref(), &common.observers);
+        if self.ranked && !config.has_shares() {
+            config = config.share(Criticality::Critical, CRITICAL);
+        }
         let layer = BulkheadLayer::new(config)?.rank(self.rank);
         let handle = layer.handle();
         Ok((layer, handle))
@@ -233,20 +256,23 @@ pub trait Trial<A> {
     /// How an operator reaches it.
     type Handle: Clone;
 
-    /// Becomes layers.
+    /// Becomes layers, and says what the parts of the baseline's arm are to have in common.
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting that can't be.
-    fn assemble(self, arm: &A, common: &Common)
-    -> Result<(Self::Layer, Self::Handle), ConfigError>;
+    fn assemble(
+        self,
+        arm: &A,
+        common: &Common,
+    ) -> Result<(Self::Layer, Self::Handle, Common), ConfigError>;
 }
 
 impl<A> Trial<A> for Off {
     type Layer = Identity;
     type Handle = ();
 
-    fn assemble(self, _: &A, common: &Common) -> Result<(Identity, ()), ConfigError> {
-        Part::assemble(self, common)
+    fn assemble(self, _: &A, common: &Common) -> Result<(Identity, (), Common), ConfigError> {
+        Part::assemble(self, common).map(|(layer, handle)| (layer, handle, common.clone()))
     }
 }
 
@@ -254,43 +280,108 @@ impl<L, A> Trial<A> for Custom<L> {
     type Layer = L;
     type Handle = ();
 
-    fn assemble(self, _: &A, common: &Common) -> Result<(L, ()), ConfigError> {
-        Part::assemble(self, common)
+    fn assemble(self, _: &A, common: &Common) -> Result<(L, (), Common), ConfigError> {
+        Part::assemble(self, common).map(|(layer, handle)| (layer, handle, common.clone()))
     }
 }
 
 /// The settings of a canary that gets a share of the calls, and how its answers are judged.
 #[derive(Clone)]
-pub struct CanaryPart<G> {
+pub struct CanaryPart<G, R = Off> {
     pub(super) config: CanaryConfig,
     pub(super) set_up: G,
+    pub(super) rollout: R,
 }
 
-impl<G> fmt::Debug for CanaryPart<G> {
+impl<G, R> fmt::Debug for CanaryPart<G, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.config.fmt(f)
     }
 }
 
-impl<G, C, K, A> Trial<A> for CanaryPart<G>
+/// What steers a canary's share of the calls: a rollout, or, where there is none, an operator.
+pub trait Steers {
+    /// How an operator reaches it.
+    type Handle: Clone;
+
+    /// Does it only look?
+    fn only_watches(&self) -> bool;
+
+    /// Begins to steer; gives the rollout, if it is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting that can't be.
+    fn steer(
+        self,
+        versions: CanaryHandle,
+        common: &Common,
+    ) -> Result<(Self::Handle, Option<Rollout>), ConfigError>;
+}
+
+impl Steers for Off {
+    type Handle = ();
+
+    fn only_watches(&self) -> bool {
+        false
+    }
+
+    fn steer(self, _: CanaryHandle, _: &Common) -> Result<((), Option<Rollout>), ConfigError> {
+        Ok(((), None))
+    }
+}
+
+impl Steers for RolloutConfig {
+    type Handle = Rollout;
+
+    fn only_watches(&self) -> bool {
+        self.is_dry_run()
+    }
+
+    fn steer(
+        self,
+        versions: CanaryHandle,
+        common: &Common,
+    ) -> Result<(Rollout, Option<Rollout>), ConfigError> {
+        let config = self.share(common.clock.as_ref(), &common.observers);
+        let rollout = Rollout::new(config, versions)?;
+        Ok((rollout.clone(), Some(rollout)))
+    }
+}
+
+impl<G, C, K, A, R> Trial<A> for CanaryPart<G, R>
 where
+    R: Steers,
     G: FnOnce(Canary) -> Canary<C, K>,
     A: Parts + Clone,
     A::Handles: Clone,
 {
     type Layer = CanaryLayers<Canary<C, K>, A::Layers>;
-    type Handle = CanaryHandles<A::Handles>;
+    type Handle = CanaryHandles<A::Handles, R::Handle>;
 
     fn assemble(
         self,
         arm: &A,
         common: &Common,
-    ) -> Result<(Self::Layer, Self::Handle), ConfigError> {
-        let config = self.config.share(common.clock.as_ref(), &common.observers);
-        let (arm, handles) = arm.clone().rename(config.name()).assemble(common)?;
+    ) -> Result<(Self::Layer, Self::Handle, Common), ConfigError> {
+        let mut config = self.config.share(common.clock.as_ref(), &common.observers);
+        if self.rollout.only_watches() {
+            config = config.only_watch(true);
+        }
+        let name = config.name();
         let canary = (self.set_up)(Canary::new(config)?);
         let comparison = canary.handle();
-        Ok((CanaryLayers { canary, arm }, CanaryHandles { comparison, arm: handles }))
+        let (rollout, steering) = self.rollout.steer(comparison.clone(), common)?;
+        // A rollout hears the breakers of both arms.
+        let of = |version| {
+            let mut common = common.clone();
+            if let Some(rollout) = &steering {
+                common.observers.add(rollout.circuit(version));
+            }
+            common
+        };
+        let (arm, handles) = arm.clone().rename(name).assemble(&of(Version::Canary))?;
+        let handles = CanaryHandles { comparison, arm: handles, rollout };
+        Ok((CanaryLayers { canary, arm }, handles, of(Version::Baseline)))
     }
 }
 
@@ -304,11 +395,13 @@ pub struct CanaryLayers<C, A> {
 /// How an operator reaches a canary.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct CanaryHandles<A> {
+pub struct CanaryHandles<A, R = ()> {
     /// The comparison: its verdict, and the canary's share of the calls.
     pub comparison: CanaryHandle,
     /// The parts of the canary's arm.
     pub arm: A,
+    /// The rollout; `()` where there is none.
+    pub rollout: R,
 }
 
 #[cfg(feature = "http")]
@@ -358,9 +451,10 @@ mod cached {
 }
 
 /// The comparison, and the canary's own arm.
-impl<A: Measure> Measure for CanaryHandles<A> {
+impl<A: Measure, R: Measure> Measure for CanaryHandles<A, R> {
     fn measure(&self, show: &mut dyn FnMut(Measurement)) {
         self.comparison.measure(show);
         self.arm.measure(show);
+        self.rollout.measure(show);
     }
 }

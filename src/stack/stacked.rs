@@ -6,8 +6,10 @@ use tower_service::Service;
 
 use super::arm::Guard;
 use super::boxed::Boxed;
+use super::driven::Driven;
 use super::part::CanaryLayers;
 use crate::canary::{Canary, Split};
+use crate::drive::Drive;
 use crate::kill_switch::{Bypass, KillSwitchLayer};
 use crate::measure::{Measure, Measurement};
 
@@ -175,6 +177,34 @@ impl<L, Hs> Stack<L, Hs> {
         <L::Service as Service<Req>>::Future: Send + 'static,
     {
         Boxed::new(self.service(client))
+    }
+
+    /// All that must happen when nobody calls: alerts that end, pools that are looked at, circuits that
+    /// move on, a canary that is judged, a rollout with its hooks. Spawn it once a stack. What else is to be
+    /// driven, such as a kill switch that [follows](crate::kill_switch::KillSwitch::follow) a file, is
+    /// added to it.
+    ///
+    /// ```
+    /// use seawall::kill_switch::{File, KillSwitch, KillSwitchConfig};
+    /// use seawall::stack;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), seawall::ConfigError> {
+    /// let switch = KillSwitch::new(KillSwitchConfig::new("payments"));
+    /// let stack = stack::payment("payments").kill_switch(&switch).build()?;
+    /// let file = switch.follow(File::new("/etc/switches/payments"), Duration::from_secs(2))?;
+    /// let driving = tokio::spawn(stack.drive().tick(file).run());
+    /// # driving.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn drive(&self) -> Drive
+    where
+        Hs: Driven,
+    {
+        self.handles.driven(Drive::new())
     }
 
     /// Reaches every part that can be reached.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const FLAGS: [&str; 3] = ["check", "instructions", "quick"];
-const VALUES: [&str; 7] = ["baseline", "calls", "case", "clients", "contender", "html", "json"];
+const VALUES: [&str; 9] =
+    ["baseline", "calls", "case", "clients", "contender", "html", "json", "scenario", "seeds"];
 
 /// The options that were given.
 #[derive(Debug, Default)]

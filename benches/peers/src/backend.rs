@@ -41,6 +41,14 @@ pub struct Answer {
     pub stale: bool,
 }
 
+impl Answer {
+    /// The same answer, marked as not fresh.
+    #[must_use]
+    pub fn marked(self) -> Self {
+        Self { stale: true, ..self }
+    }
+}
+
 /// The backend's error. Not worth a retry: no case measures the wait for a second attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;

@@ -14,13 +14,15 @@ Plays a payment incident over real HTTP: through a bare client, then through sea
 Usage: cargo run --release -p checkout -- [FLAGS]
 
   --mode MODE     bare, seawall or both (default: both)
+  --canary        instead: two versions of the service behind one client; a bad one
+                  that is rolled back, and an outage of both that rolls nobody back
   --rps N         calls offered per second, 10 to 10000 (default: 1000)
   --seconds N     length of the whole incident, over all its modes;
                   at least 20 a mode (default: 40 a mode)
   --json FILE     also write the figures to FILE
   --help          print this
 
-It exits with 0 only if no wrong answer was served and every recovery was seen.";
+It exits with 0 only if no wrong answer was served, no key was charged twice, and every recovery was seen.";
 
 const RPS: RangeInclusive<u32> = 10..=10_000;
 /// Below this the phases are too short to tell one fault from the next.
@@ -91,6 +93,7 @@ pub(crate) struct Args {
     pub(crate) mode: Modes,
     pub(crate) rps: u32,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) canary: bool,
     seconds: Option<u32>,
 }
 
@@ -111,7 +114,8 @@ pub(crate) enum Parsed {
 /// Reads the flags (without the program's name), or says in one line what is wrong with them.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
     let mut parser = Parser::from_args(args);
-    let mut found = Args { mode: Modes::Both, rps: 1_000, seconds: None, json: None };
+    let mut found =
+        Args { mode: Modes::Both, rps: 1_000, seconds: None, json: None, canary: false };
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         match arg {
             Arg::Long("mode") => {
@@ -124,6 +128,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
                 found.seconds = Some(number(&mut parser, "--seconds", 1..=MOST_SECONDS)?);
             }
             Arg::Long("json") => found.json = Some(value(&mut parser, "--json")?.into()),
+            Arg::Long("canary") => found.canary = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Parsed::Help),
             other => return Err(other.unexpected().to_string()),
         }

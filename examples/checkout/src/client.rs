@@ -53,7 +53,7 @@ enum Way {
     Seawall(Stack),
 }
 
-type Stack = Boxed<
+pub(crate) type Stack = Boxed<
     Request<Full<Bytes>>,
     Response<seawall::http::Body<Incoming>>,
     seawall::Error<BufferError<Error, hyper::Error>>,
@@ -87,6 +87,11 @@ impl PaymentClient {
             Mode::Seawall => Way::Seawall(stack(wire, &watch).map_err(|e| e.to_string())?),
         };
         Ok(Self { way, watch })
+    }
+
+    /// Through a stack that is built already.
+    pub(crate) fn of(stack: Stack) -> Self {
+        Self { way: Way::Seawall(stack), watch: Arc::default() }
     }
 
     /// What can be seen of it from outside.
@@ -139,13 +144,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The HTTP client itself, the same in both modes, with a gauge on it.
 #[derive(Clone, Debug)]
-struct Wire {
+pub(crate) struct Wire {
     http: Client<HttpConnector, Full<Bytes>>,
     watch: Arc<Watch>,
 }
 
 impl Wire {
-    fn new(watch: Arc<Watch>) -> Self {
+    pub(crate) fn new(watch: Arc<Watch>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new()).build(connector);

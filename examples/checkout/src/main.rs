@@ -6,6 +6,7 @@
 
 mod answer;
 mod args;
+mod canary;
 mod checkout;
 mod client;
 mod clock;
@@ -71,7 +72,11 @@ async fn play(args: &Args) -> Result<ExitCode, String> {
     let stop = on_ctrl_c();
 
     let mut reports = Reports::default();
-    for &mode in args.mode.each() {
+    if args.canary {
+        reports.canary = Some(canary::play(args.rps, &limits, &stop).await?);
+    }
+    let modes = if args.canary { &[] } else { args.mode.each() };
+    for &mode in modes {
         if *stop.borrow() {
             break;
         }
@@ -84,7 +89,10 @@ async fn play(args: &Args) -> Result<ExitCode, String> {
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     let interrupted = *stop.borrow();
-    term::say(&table::draw(&reports));
+    match &reports.canary {
+        Some(canary) => canary.say(),
+        None => term::say(&table::draw(&reports)),
+    }
     let problems = reports.problems();
     term::say(&table::closing(&reports, &problems, interrupted));
     Ok(if interrupted {

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::sync::Semaphore;
 
-use crate::answer::{Answer, Charge, Kind};
+use crate::answer::{self, Answer, Charge, Kind};
 use crate::clock;
 use crate::rng::Rng;
 use crate::script::Fault;
@@ -96,7 +96,7 @@ impl Payment {
         match fault {
             Fault::Hang => pending().await,
             Fault::Slow => tokio::time::sleep(SLOW).await,
-            Fault::Healthy | Fault::Outage => tokio::time::sleep(self.service_time()).await,
+            _ => tokio::time::sleep(self.service_time()).await,
         }
         Ok(())
     }
@@ -122,7 +122,8 @@ async fn read(
     let principal = principal(&headers)?;
     payment.work().await?;
     let detail = match kind {
-        Kind::Quote => format!("{} cents, all taxes included", 100 + key.len() * 137),
+        Kind::Quote if payment.fault() == Fault::Corrupts => "1 cent".to_owned(),
+        Kind::Quote => answer::quote(&key),
         Kind::Methods => "card, transfer, wallet".to_owned(),
         Kind::Status => "captured".to_owned(),
         Kind::Charge => return Err(StatusCode::METHOD_NOT_ALLOWED),

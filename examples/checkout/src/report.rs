@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::args::Mode;
+use crate::canary::CanaryReport;
 use crate::ledger::{Ledger, Tally};
 use crate::script::{Fault, Phase};
 
@@ -150,6 +151,8 @@ impl Report {
 pub(crate) struct Reports {
     pub(crate) bare: Option<Report>,
     pub(crate) seawall: Option<Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<CanaryReport>,
 }
 
 impl Reports {
@@ -170,7 +173,7 @@ impl Reports {
     /// Beside seawall, bare needn't recover: on a machine that is busy it may not come back at all, and that
     /// is what it is there to show.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.canary.as_ref().map_or(Vec::new(), CanaryReport::problems);
         let must_recover = |mode| mode == Mode::Seawall || self.seawall.is_none();
         for (mode, report) in self.each() {
             for (what, count) in &report.wrongs {
@@ -230,7 +233,7 @@ mod tests {
     }
 
     fn problems(report: Report) -> Vec<String> {
-        Reports { bare: Some(report), seawall: None }.problems()
+        Reports { bare: Some(report), ..Reports::default() }.problems()
     }
 
     #[test]
@@ -275,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_charged_twice_is_a_problem() {
+        let mut report = played(|_| Verdict::Fresh, None);
+        report.double_charges = 2;
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["double_charges"], 2);
+        assert!(problems(report).contains(&"bare charged 2 keys twice".to_owned()));
+    }
+
+    #[test]
     fn the_worst_time_is_missing_if_one_is() {
         assert_eq!(worst([Some(1.0), Some(3.0)].into_iter()), Some(3.0));
         assert_eq!(worst([Some(1.0), None].into_iter()), None);
@@ -284,7 +296,8 @@ mod tests {
     #[test]
     fn the_file_has_the_figures_of_all_and_of_each_phase() {
         let report = played(|_| Verdict::Fresh, None);
-        let json = serde_json::to_value(Reports { bare: Some(report), seawall: None }).unwrap();
+        let json =
+            serde_json::to_value(Reports { bare: Some(report), ..Reports::default() }).unwrap();
         assert_eq!(json["bare"]["offered"], 16);
         assert_eq!(json["bare"]["phases"][1]["name"], "outage");
         assert_eq!(json["bare"]["phases"][1]["sick_calls"], 2);

@@ -25,7 +25,7 @@ use crate::term;
 use crate::traffic::Traffic;
 
 /// The same callers in both modes, and in every run.
-const SEED: u64 = 42;
+pub(crate) const SEED: u64 = 42;
 /// On its way to the payment service a call must not meet a flip of the switch: it would be counted
 /// in one phase and answered by the other. It gets there in this time.
 const TRANSIT: u64 = SECOND / 200;
@@ -33,7 +33,7 @@ const TRANSIT: u64 = SECOND / 200;
 /// drop connections in the fault's name.
 const BACKLOG: u32 = 4_096;
 /// A caller that gives up at its deadline needs a moment to say so.
-const GRACE: u64 = SECOND / 2;
+pub(crate) const GRACE: u64 = SECOND / 2;
 
 pub(crate) async fn incident(
     mode: Mode,
@@ -132,20 +132,20 @@ impl Stage<'_> {
 }
 
 /// A timer ticks in milliseconds; a moment that is here already needs none.
-async fn until(at: u64) {
+pub(crate) async fn until(at: u64) {
     if at > clock::now() {
         sleep_until(clock::instant(at)).await;
     }
 }
 
 /// A service on a port of the system's choice, until it is dropped.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     task: JoinHandle<io::Result<()>>,
 }
 
 impl Server {
-    async fn start(router: Router) -> Result<Self, String> {
+    pub(crate) async fn start(router: Router) -> Result<Self, String> {
         let fail = |error| format!("cannot listen on loopback: {error}");
         let listener = Self::listen().map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;

@@ -12,6 +12,8 @@ pub(crate) enum Fault {
     Hang,
     /// Answers after 8 s.
     Slow,
+    /// Answers quickly, with 200, and wrongly.
+    Corrupts,
 }
 
 impl Fault {
@@ -21,6 +23,7 @@ impl Fault {
             Self::Outage => "the service answers 503 at once",
             Self::Hang => "the service accepts and never answers",
             Self::Slow => "the service answers after 8 s",
+            Self::Corrupts => "the service answers with wrong amounts",
         }
     }
 }

@@ -156,7 +156,13 @@ pub(crate) fn closing(reports: &Reports, problems: &[String], interrupted: bool)
     }
     match problems {
         [] if interrupted => {}
-        [] => lines.push(paint(Style::Good, "No wrong answer; every recovery was seen.")),
+        [] if reports.canary.is_some() => {
+            lines.push(paint(Style::Good, "The bad version went, and the good one stayed."));
+        }
+        [] => lines.push(paint(
+            Style::Good,
+            "No wrong answer, no double charge; every recovery was seen.",
+        )),
         _ => lines.extend(problems.iter().map(|problem| paint(Style::Bad, problem))),
     }
     lines.join("\n")
@@ -202,7 +208,8 @@ mod tests {
 
     #[test]
     fn the_table_fits_a_hundred_columns() {
-        let both = Reports { bare: Some(report(None)), seawall: Some(report(Some(900.0))) };
+        let seawall = Some(report(Some(900.0)));
+        let both = Reports { bare: Some(report(None)), seawall, ..Reports::default() };
         let table = draw(&both);
         for line in table.lines() {
             assert!(line.chars().count() <= WIDTH, "{}: {line}", line.chars().count());
@@ -215,7 +222,8 @@ mod tests {
     fn a_run_cut_short_shows_what_it_has() {
         let mut short = report(Some(900.0));
         short.phases.truncate(2);
-        let both = Reports { bare: Some(report(None)), seawall: Some(short) };
+        let bare = Some(report(None));
+        let both = Reports { bare, seawall: Some(short), ..Reports::default() };
         let table = draw(&both);
         assert_eq!(table.lines().filter(|line| line.starts_with("seawall")).count(), 3);
         assert_eq!(draw(&Reports::default()), "");

@@ -1,6 +1,6 @@
 //! Judges what a caller got: fresh, stale and marked, refused, failed, or wrong.
 
-use crate::answer::{Answer, Refusal};
+use crate::answer::{self, Answer, Kind, Refusal};
 use crate::clock::SECOND;
 use crate::traffic::Ask;
 
@@ -41,6 +41,8 @@ pub(crate) enum Wrong {
     UnmarkedStale,
     /// Marked, but as much younger than it is.
     UnderstatedAge,
+    /// A quote of another amount.
+    Amount,
     /// A charge's answer that no charge of this caller made.
     ChargeFromCache,
 }
@@ -54,6 +56,7 @@ impl Wrong {
             Self::OtherPrincipal => "another principal's",
             Self::UnmarkedStale => "stale, not marked",
             Self::UnderstatedAge => "older than its mark",
+            Self::Amount => "another amount",
             Self::ChargeFromCache => "a charge from the cache",
         }
     }
@@ -88,6 +91,9 @@ fn answered(ask: &Ask, asked: u64, got: &Got<'_>) -> Result<Verdict, Wrong> {
     if answer.principal != ask.principal {
         return Err(Wrong::OtherPrincipal);
     }
+    if ask.kind == Kind::Quote && answer.detail != answer::quote(&ask.key) {
+        return Err(Wrong::Amount);
+    }
     let old = answer.issued_us < asked;
     match got.age {
         _ if !ask.kind.is_read() && (old || got.age.is_some()) => Err(Wrong::ChargeFromCache),
@@ -108,7 +114,6 @@ fn answered(ask: &Ask, asked: u64, got: &Got<'_>) -> Result<Verdict, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Kind;
 
     const ASKED: u64 = 100 * SECOND;
 
@@ -123,7 +128,7 @@ mod tests {
             principal: "m-1".into(),
             sequence: 7,
             issued_us: ASKED + 10,
-            detail: String::new(),
+            detail: answer::quote("k-1"),
         }
     }
 

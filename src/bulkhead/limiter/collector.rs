@@ -87,17 +87,24 @@ impl Collector {
         }
     }
 
-    /// A call that began at `since` was answered, or given up; `in_flight` were under way. Gives the
-    /// new limit, if a window was closed.
-    pub(crate) fn record(
+    /// A call that began at `since` was answered, or given up; `in_flight` were under way. If that
+    /// closes a window, `publish` is given the new limit, under the lock: so no limit that is set
+    /// meanwhile is overwritten by an older one. Gives what `publish` gives.
+    pub(crate) fn record<T>(
         &self,
         since: Moment,
         now: Moment,
         in_flight: u32,
         answered: bool,
-    ) -> Option<u32> {
+        publish: impl FnOnce(u32) -> T,
+    ) -> Option<T> {
         // Relaxed, here and below: which window a call that ends just now falls into is nobody's
         // concern.
+        if now.as_nanos() < self.from.load(Ordering::Relaxed) {
+            // The clock went back; nothing that begins now would count for as long.
+            self.from.store(0, Ordering::Relaxed);
+            self.until.store(0, Ordering::Relaxed);
+        }
         if now.as_nanos() < self.until.load(Ordering::Relaxed) {
             return None;
         }
@@ -119,11 +126,11 @@ impl Collector {
         if now.as_nanos() < ends && ends - now.as_nanos() <= nanos(SPAN) {
             return None;
         }
-        self.close(now)
+        self.close(now, publish)
     }
 
     #[cold]
-    fn close(&self, now: Moment) -> Option<u32> {
+    fn close<T>(&self, now: Moment, publish: impl FnOnce(u32) -> T) -> Option<T> {
         let mut learning = self.limit.lock();
         let mut sums = Sums::default();
         self.stripes.iter().for_each(|stripe| sums.add(*stripe.lock()));
@@ -154,24 +161,94 @@ impl Collector {
         } else {
             self.from.store(0, Ordering::Relaxed);
         }
-        Some(limit)
+        Some(publish(limit))
     }
 
     fn clear(&self) {
         self.stripes.iter().for_each(|stripe| *stripe.lock() = Sums::default());
     }
 
-    /// An operator sets the limit; gives it as it is within its bounds.
-    pub(crate) fn set(&self, limit: u32) -> u32 {
+    /// An operator sets the limit; `publish` is given it as it is within its bounds.
+    pub(crate) fn set<T>(&self, limit: u32, publish: impl FnOnce(u32) -> T) -> T {
         let mut learning = self.limit.lock();
         self.clear();
         self.from.store(0, Ordering::Relaxed);
         self.until.store(0, Ordering::Relaxed);
         learning.limit.set(limit);
-        learning.limit.limit()
+        publish(learning.limit.limit())
+    }
+
+    /// Is the limit lowered for a moment, to measure the baseline?
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.limit.lock().limit.is_measuring()
     }
 
     pub(crate) fn baseline(&self) -> Option<Duration> {
         self.limit.lock().limit.baseline()
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use crate::bulkhead::Vegas;
+
+    /// As many calls at a time as may be, on a clock of its own.
+    struct Calls {
+        collector: Collector,
+        now: u64,
+    }
+
+    impl Calls {
+        fn new() -> Self {
+            let limit = AdaptiveLimit::new(Vegas::new(), 50, 1..=1_000).unwrap();
+            Self { collector: Collector::new(limit), now: 3_600 * 1_000_000_000 * 10 }
+        }
+
+        /// Calls of 100 ms, 500 a second, until `done`.
+        fn until(&mut self, what: &str, done: impl Fn(&Collector) -> bool) {
+            for _ in 0..100_000 {
+                if done(&self.collector) {
+                    return;
+                }
+                self.now += 2_000_000;
+                let (since, now) = (self.now - 100_000_000, self.now);
+                let at = Moment::from_nanos;
+                let limit = self.collector.limit.lock().limit.limit();
+                self.collector.record(at(since), at(now), limit, true, |_| ());
+            }
+            panic!("never: {what}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_holds_up_nothing() {
+        let mut calls = Calls::new();
+        calls.until("it measures", Collector::is_measuring);
+        calls.now -= 3_600 * 1_000_000_000;
+        let from = calls.now;
+        calls.until("it has measured", |collector| !collector.is_measuring());
+        assert!(calls.now - from < 1_000_000_000, "a second is enough for what it needs");
+    }
+
+    #[test]
+    fn a_limit_is_published_while_no_other_can_be_set() {
+        let mut calls = Calls::new();
+        let mut published = 0;
+        for _ in 0..1_000 {
+            calls.now += 2_000_000;
+            let (since, now) = (calls.now - 100_000_000, calls.now);
+            let at = Moment::from_nanos;
+            let collector = &calls.collector;
+            collector.record(at(since), at(now), 50, true, |_| {
+                assert!(collector.limit.try_lock().is_none());
+                published += 1;
+            });
+        }
+        assert!(published > 10);
+        calls.collector.set(70, |limit| {
+            assert_eq!(limit, 70);
+            assert!(calls.collector.limit.try_lock().is_none());
+        });
     }
 }

@@ -20,6 +20,9 @@ const QUEUED_RATE: f64 = 0.75;
 /// halves its part still gets two thirds of its answers.)
 const ALONE_RATE: f64 = 0.58;
 
+/// No answer takes longer: so that there is no overflow when latencies are multiplied.
+const LONGEST: Duration = Duration::from_nanos(u64::MAX);
+
 /// A limit that a [`Limiter`] moves.
 ///
 /// What holds whatever the limiter says:
@@ -122,6 +125,7 @@ impl AdaptiveLimit {
         if (silent && window.given_up == 0) || (!silent && window.latency.is_zero()) {
             return self.limit();
         }
+        let window = &Window { latency: window.latency.min(LONGEST), ..*window };
         match self.measuring.take() {
             Some(measuring) if !silent => self.measured(measuring, window),
             _ if self.is_idle(window) => self.idle(window),
@@ -153,9 +157,13 @@ impl AdaptiveLimit {
         if next.is_finite() {
             self.limit = next.clamp(self.bounds.0.into(), self.bounds.1.into());
         }
+        if window.answered == 0 {
+            // Nothing was answered: that says nothing about how long answers take, or how many come.
+            return;
+        }
         self.rate = match (self.rate, window.rate()) {
             (Some(lately), Some(rate)) => Some((lately + rate) / 2.0),
-            (_, rate) => rate,
+            (known, rate) => rate.or(known),
         };
         let Some(baseline) = self.limiter.baseline() else {
             return;
@@ -195,12 +203,189 @@ impl AdaptiveLimit {
             // limit was before still holds. Between the two, it takes another look.
             let limit = if queued { self.familiar / 2.0 } else { self.familiar };
             self.limit = limit.max(self.bounds.0.into());
+        } else if window.latency < baseline * 9 / 10 {
+            // So much lower isn't luck: somebody else's queue was taken for the service.
+            self.limiter.rebase(window.latency);
         } else if window.latency <= baseline {
             // As good a guess as the last one.
             self.limiter.rebase((baseline + window.latency) / 2);
         } else if alone {
             // Up by small steps: if others share the service, it may be their queue.
             self.limiter.rebase(window.latency.min(baseline * 21 / 20));
+        }
+    }
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use crate::bulkhead::{Aimd, Gradient, Vegas};
+    use proptest::prelude::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn settled(initial: u32) -> AdaptiveLimit {
+        let mut limit = AdaptiveLimit::new(Vegas::new(), initial, 1..=1_000).unwrap();
+        limit.learn(&busy(initial));
+        limit.learn(&busy(initial));
+        assert!(!limit.is_measuring());
+        limit
+    }
+
+    /// A window in which all of the limit was used, of a hundred milliseconds a call.
+    fn busy(in_flight: u32) -> Window {
+        Window::new(MS * 100, in_flight).calls(in_flight, 0).over(MS * 100)
+    }
+
+    #[test]
+    fn windows_without_answers_tell_nothing_about_how_fast_the_service_is() {
+        let mut limit = settled(50);
+        let (baseline, rate) = (limit.baseline(), limit.rate);
+        for _ in 0..10 {
+            limit.learn(&Window::new(Duration::ZERO, 50).calls(0, 50).over(MS * 100));
+            assert!(!limit.is_measuring(), "a latency of zero isn't a fast answer");
+        }
+        assert!(limit.limit() < 30, "but calls that are given up are too many");
+        assert_eq!((limit.baseline(), limit.rate), (baseline, rate));
+    }
+
+    #[test]
+    fn what_is_not_used_does_not_grow() {
+        for limiter in [
+            Box::new(Vegas::new()) as Box<dyn Limiter>,
+            Box::new(Gradient::new()),
+            Box::new(Aimd::new()),
+        ] {
+            let mut limit = AdaptiveLimit::new(limiter, 50, 1..=1_000).unwrap();
+            for _ in 0..200 {
+                assert_eq!(limit.learn(&busy(24)), 50);
+            }
+            limit.learn(&busy(25));
+            assert!(limit.learn(&busy(25)) > 50, "half is used");
+        }
+    }
+
+    #[test]
+    fn the_baseline_is_measured_again_and_again_at_half_the_limit() {
+        let mut limit = AdaptiveLimit::new(Vegas::new(), 50, 1..=50).unwrap();
+        let mut measured = Vec::new();
+        for window in 0..250 {
+            let before = limit.limit();
+            if limit.learn(&busy(before)) == 25 {
+                measured.push(window);
+            }
+        }
+        assert_eq!(measured, [14, 115, 216], "for the first time soon, then every hundred windows");
+    }
+
+    #[test]
+    fn a_service_that_became_slower_is_told_from_a_queue() {
+        // Ten times slower, and half as many calls get half as many answers: it is the service.
+        let mut limit = settled(50);
+        let slow = |limit: u32| {
+            let latency = MS * 1_000;
+            Window::new(latency, limit).calls(limit, 0).over(latency)
+        };
+        let mut last = 0;
+        for _ in 0..40 {
+            last = limit.learn(&slow(limit.limit()));
+        }
+        assert!(limit.baseline().unwrap() >= MS * 900, "{:?}", limit.baseline());
+        assert!(last >= 40, "{last}: the same calls fit into it as before");
+
+        // Ten times too many, and half as many get as many answers: it is a queue.
+        let mut limit = settled(50);
+        limit.set(500);
+        let queue = |limit: u32| {
+            let latency = MS * 2 * limit.max(50);
+            Window::new(latency, limit).calls(50, 0).over(MS * 100)
+        };
+        for _ in 0..60 {
+            limit.learn(&queue(limit.limit()));
+        }
+        assert!(limit.baseline().unwrap() <= MS * 110, "{:?}", limit.baseline());
+        assert!((40..100).contains(&limit.limit()), "{}", limit.limit());
+    }
+
+    #[test]
+    fn an_operator_s_limit_ends_a_measurement_and_stays_within_the_bounds() {
+        let mut limit = settled(50);
+        while !limit.is_measuring() {
+            limit.learn(&busy(limit.limit()));
+        }
+        limit.set(70);
+        assert_eq!((limit.limit(), limit.is_measuring()), (70, false));
+        limit.set(5_000);
+        assert_eq!(limit.limit(), 1_000);
+    }
+
+    #[test]
+    fn a_limiter_that_says_nonsense_moves_nothing() {
+        #[derive(Debug)]
+        struct Says(f64);
+        impl Limiter for Says {
+            fn update(&mut self, _: f64, _: &Window) -> f64 {
+                self.0
+            }
+        }
+        for (says, is) in [(f64::NAN, 50), (f64::INFINITY, 50), (-3.0, 2), (0.0, 2), (1e300, 900)] {
+            let mut limit = AdaptiveLimit::new(Says(says), 50, 2..=900).unwrap();
+            assert_eq!(limit.learn(&busy(50)), is, "{says}");
+        }
+    }
+
+    fn windows() -> impl Strategy<Value = Window> {
+        let nanos = prop_oneof![
+            Just(Duration::ZERO),
+            Just(Duration::from_nanos(1)),
+            Just(Duration::MAX),
+            (0..10_000_u64).prop_map(Duration::from_millis),
+        ];
+        let count = prop_oneof![Just(0), Just(1), Just(u32::MAX), 0..2_000_u32];
+        (nanos.clone(), count.clone(), count.clone(), count, nanos).prop_map(
+            |(latency, in_flight, answered, given_up, span)| {
+                Window::new(latency, in_flight).calls(answered, given_up).over(span)
+            },
+        )
+    }
+
+    /// Two that are alike.
+    fn limiters() -> impl Strategy<Value = (Box<dyn Limiter>, Box<dyn Limiter>)> {
+        let make = |which| -> Box<dyn Limiter> {
+            match which {
+                0 => Box::new(Vegas::new()),
+                1 => Box::new(Gradient::new()),
+                _ => Box::new(Aimd::new().slow_after(MS * 200)),
+            }
+        };
+        (0..3).prop_map(move |which| (make(which), make(which)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 2_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn no_windows_lead_it_out_of_its_bounds(
+            limiter in limiters(),
+            windows in prop::collection::vec(windows(), 0..60),
+        ) {
+            let mut limit = AdaptiveLimit::new(limiter.0, 10, 3..=700).unwrap();
+            let mut again = AdaptiveLimit::new(limiter.1, 10, 3..=700).unwrap();
+            for window in windows {
+                let (before, measured) = (limit.limit(), limit.is_measuring());
+                let after = limit.learn(&window);
+                prop_assert!((3..=700).contains(&after));
+                prop_assert_eq!(after, limit.limit());
+                prop_assert_eq!(after, again.learn(&window), "the same windows, the same limits");
+                let idle = u64::from(window.in_flight) * 2 < u64::from(before);
+                if idle && !window.is_overload() && !measured {
+                    prop_assert!(after <= before, "it grew unused");
+                }
+            }
         }
     }
 }

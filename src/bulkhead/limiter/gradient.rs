@@ -40,7 +40,7 @@ impl Gradient {
         Self::default()
     }
 
-    /// How many times the long-term latency is no reason to go down. Default 1.5; 1 to 10.
+    /// How many times the long-term latency is no reason to go down. Default 1.25; 1 to 10.
     #[must_use]
     pub fn tolerance(mut self, times: f64) -> Self {
         self.tolerance = times;

@@ -14,6 +14,8 @@ mod stale_map;
 mod tower;
 mod tower_resilience;
 
+pub(crate) use stale_map::StaleMap;
+
 use crate::drive::Contender;
 
 /// The name under which the backend alone is listed.

@@ -116,16 +116,19 @@ fn budget() -> Arc<dyn RetryBudget> {
 /// A fallback that serves what the map keeps, over a breaker; good answers are kept.
 fn stale_answer()
 -> impl tower::Service<Request, Response = Answer, Error: Send, Future: Send> + Clone + Send {
-    let keeps = StaleMap::default();
+    let keeps = StaleMap::<Answer>::default();
     let serves = keeps.clone();
     let fallback = FallbackLayer::service(move |request: Request| {
-        let kept = serves.stale(request.key).ok_or(CircuitBreakerError::<Fault>::OpenCircuit);
+        let kept = serves
+            .stale(request.key)
+            .map(Answer::marked)
+            .ok_or(CircuitBreakerError::<Fault>::OpenCircuit);
         std::future::ready(kept)
     });
     ServiceBuilder::new()
         .layer(fallback)
-        .map_response(move |answer| {
-            keeps.keep(answer);
+        .map_response(move |answer: Answer| {
+            keeps.keep(answer.key, answer);
             answer
         })
         .layer(count_breaker())
@@ -162,14 +165,17 @@ fn stack(case: &'static Case) -> Option<Built> {
         .random()
         .build();
     let deadline = TimeLimiterLayer::builder().timeout_duration(terms::DEADLINE).build();
-    let map = StaleMap::default();
+    let map = StaleMap::<Answer>::default();
     let serves = map.clone();
     let fallback = FallbackLayer::service(move |request: Request| {
-        let kept = serves.stale(request.key).ok_or(TimeLimiterError::<ArmError>::Timeout);
+        let kept = serves
+            .stale(request.key)
+            .map(Answer::marked)
+            .ok_or(TimeLimiterError::<ArmError>::Timeout);
         std::future::ready(kept)
     });
-    let service = fallback.layer(deadline.layer(arms).map_response(move |answer| {
-        map.keep(answer);
+    let service = fallback.layer(deadline.layer(arms).map_response(move |answer: Answer| {
+        map.keep(answer.key, answer);
         answer
     }));
     Built::less(case, service, "no kill switch, SLO, canary verdict, slow and hung calls")

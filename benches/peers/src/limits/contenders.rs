@@ -12,9 +12,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use seawall::bulkhead::{
-    Aimd, Bulkhead, BulkheadConfig, BulkheadHandle, BulkheadLayer, Gradient, Limiter, Vegas,
+    Aimd, Bulkhead, BulkheadConfig, BulkheadHandle, BulkheadLayer, Gradient, Limiter, OneClass,
+    Rank, Vegas,
 };
 use seawall::clock::{Clock, ManualClock};
+use seawall::criticality::Criticality;
 use seawall::error::{Error, Reason, Rejected, Room};
 use tower::{Layer, Service};
 use tower_resilience::adaptive;
@@ -166,7 +168,7 @@ impl Future for Reply {
     }
 }
 
-impl Service<()> for Downstream {
+impl Service<u64> for Downstream {
     type Response = ();
     type Error = Error<()>;
     type Future = Reply;
@@ -175,7 +177,7 @@ impl Service<()> for Downstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, (): ()) -> Reply {
+    fn call(&mut self, _: u64) -> Reply {
         let answer = Rc::new(Cell::new(None));
         self.0.set(Some(Rc::clone(&answer)));
         Reply(answer)
@@ -185,8 +187,8 @@ impl Service<()> for Downstream {
 type Pending = (Pin<Box<dyn Future<Output = Answer>>>, Rc<Cell<Option<Answer>>>);
 
 /// seawall's bulkhead, called as by its users.
-struct Real {
-    service: Bulkhead<Downstream>,
+struct Real<C = OneClass> {
+    service: Bulkhead<Downstream, C>,
     downstream: Downstream,
     handle: BulkheadHandle,
     hand: ManualClock,
@@ -195,13 +197,30 @@ struct Real {
 }
 
 fn seawall(initial: u32, limiter: impl Limiter + Clone + Sync) -> Box<dyn Client> {
+    let config = config(initial).limits(1..=MOST).adaptive(limiter);
+    real(config, |config| BulkheadLayer::new(config).expect("valid"))
+}
+
+/// seawall's bulkhead with a limit that stands still, or moves, and calls in order of their worth.
+pub(super) fn ranked(limit: u32, adaptive: bool, rank: fn(&u64) -> Criticality) -> Box<dyn Client> {
+    let config = config(limit).share(Criticality::Critical, 0.7).share(Criticality::Normal, 0.3);
+    let config = if adaptive { config.adaptive(Vegas::new()) } else { config };
+    real(config, |config| BulkheadLayer::new(config).expect("valid").rank(rank))
+}
+
+fn config(limit: u32) -> BulkheadConfig {
+    BulkheadConfig::new("limits").limit(limit as usize)
+}
+
+fn real<C>(
+    config: BulkheadConfig,
+    build: impl FnOnce(BulkheadConfig) -> BulkheadLayer<C>,
+) -> Box<dyn Client>
+where
+    C: Rank<u64> + Clone + 'static,
+{
     let (clock, hand) = Clock::manual();
-    let config = BulkheadConfig::new("limits")
-        .limit(initial as usize)
-        .limits(1..=MOST)
-        .adaptive(limiter)
-        .clock(clock);
-    let layer = BulkheadLayer::new(config).expect("valid");
+    let layer = build(config.clock(clock));
     let downstream = Downstream::default();
     Box::new(Real {
         service: layer.layer(downstream.clone()),
@@ -213,19 +232,19 @@ fn seawall(initial: u32, limiter: impl Limiter + Clone + Sync) -> Box<dyn Client
     })
 }
 
-impl Real {
+impl<C> Real<C> {
     fn turn_to(&mut self, now: Nanos) {
         self.hand.advance(Duration::from_nanos(now - self.now));
         self.now = now;
     }
 }
 
-impl Client for Real {
+impl<C: Rank<u64>> Client for Real<C> {
     fn admits(&mut self, call: u64, now: Nanos) -> bool {
         self.turn_to(now);
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(self.service.poll_ready(cx).is_ready());
-        let mut future: Pin<Box<dyn Future<Output = Answer>>> = Box::pin(self.service.call(()));
+        let mut future: Pin<Box<dyn Future<Output = Answer>>> = Box::pin(self.service.call(call));
         if future.as_mut().poll(cx).is_ready() {
             return false;
         }

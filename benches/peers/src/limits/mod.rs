@@ -4,9 +4,12 @@
 //! can do. Below 50 in flight workers idle; above, calls wait. Each contender begins at limits from 1 to
 //! 1,000; the service becomes ten times slower and recovers; a second client comes. What counts is
 //! measured from 10 s after each change on, in virtual time, so a run takes seconds and is a function of
-//! its seed. See [`sim`] for the service, [`contenders`] for who limits, [`scenarios`] for the questions.
+//! its seed. See [`sim`] for the service, [`contenders`] for who limits, [`scenarios`] for the questions;
+//! [`classes`] asks who gets through when not all can.
 
+mod classes;
 mod contenders;
+mod page;
 mod report;
 mod scenarios;
 mod sim;
@@ -28,6 +31,11 @@ pub fn command(args: &Args) -> Result<(), Failure> {
             rows.extend(contenders.map(|contender| scenario.run(contender, seed, &best)));
         }
     }
-    report::print(&rows);
-    report::write(&rows, args)
+    let classes: Vec<_> = if args.admits("case", "classes") {
+        seeds.flat_map(classes::rows).collect()
+    } else {
+        Vec::new()
+    };
+    report::print(&rows, &classes);
+    report::write(&rows, &classes, args)
 }

@@ -3,8 +3,9 @@
 use super::contenders::{Client, Contender, fixed};
 use super::sim::{Ended, Nanos, SECOND, Trace, World, no_load_p99, run};
 
-const WORKERS: usize = 50;
-const SERVICE: f64 = 0.12;
+pub(super) const WORKERS: usize = 50;
+/// Seconds, on average.
+pub(super) const SERVICE: f64 = 0.12;
 /// A scenario is settled once the next so many seconds are good.
 const GOOD_FOR: Nanos = 5 * SECOND;
 
@@ -54,8 +55,8 @@ pub(super) struct Row {
     pub(super) limit_end: u32,
     /// Jain's index of two clients' goodput: 1 is equal, 0.5 is all to one.
     pub(super) fairness: Option<f64>,
-    /// Limits, each second.
-    pub(super) limits: Vec<u32>,
+    /// Of each client: limits, each second.
+    pub(super) limits: Vec<Vec<u32>>,
 }
 
 /// A stretch of time in which one thing holds: from, measured from, to, and how slow the service is.
@@ -67,6 +68,21 @@ struct Phase {
 }
 
 impl Scenario {
+    /// What is asked, in words.
+    pub(super) fn question(&self) -> String {
+        let Self { initial, demand, seconds, .. } = self;
+        let mut question = format!(
+            "{seconds} s, {demand} times what the service can do, from a limit of {initial}"
+        );
+        if self.step {
+            question += "; from 30 s to 60 s the service is ten times slower";
+        }
+        if self.pair {
+            question += "; half of it from a second client (the thin lines) that comes after 20 s";
+        }
+        question + "."
+    }
+
     fn world(&self, seed: u64) -> World {
         let rate = self.demand * WORKERS as f64 / SERVICE;
         let clients = if self.pair {
@@ -165,7 +181,11 @@ impl Scenario {
             settle_s: settle,
             limit_end: trace.limits.iter().filter_map(|limits| limits.last()).sum(),
             fairness,
-            limits: trace.limits[0].iter().step_by(10).copied().collect(),
+            limits: trace
+                .limits
+                .iter()
+                .map(|limits| limits.iter().step_by(10).copied().collect())
+                .collect(),
         }
     }
 }

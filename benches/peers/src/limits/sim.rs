@@ -36,6 +36,7 @@ pub(super) struct World {
 /// How a call that wasn't refused ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
+    pub(super) call: u64,
     pub(super) at: Nanos,
     pub(super) client: usize,
     pub(super) latency: Nanos,
@@ -46,6 +47,8 @@ pub(super) struct Ended {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
     pub(super) calls: Vec<Ended>,
+    /// When each call came, whether it was refused or not.
+    pub(super) arrived: Vec<Nanos>,
     /// Each client's limit, every 100 ms.
     pub(super) limits: Vec<Vec<u32>>,
 }
@@ -66,10 +69,10 @@ struct Call {
 }
 
 /// splitmix64: small, and good enough for a queue.
-struct Rng(u64);
+pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -118,7 +121,7 @@ pub(super) fn run(world: &World, clients: &mut [Box<dyn Client>]) -> Trace {
         arrivals: Rng(world.seed),
         services: Rng(world.seed ^ 0xdead_beef),
     };
-    let mut trace = Trace { calls: Vec::new(), limits: vec![Vec::new(); clients.len()] };
+    let mut trace = Trace { limits: vec![Vec::new(); clients.len()], ..Trace::default() };
     for (client, (from, _)) in world.clients.iter().enumerate() {
         sim.at(*from, Step::Arrives { client });
     }
@@ -139,6 +142,7 @@ pub(super) fn run(world: &World, clients: &mut [Box<dyn Client>]) -> Trace {
             Step::Arrives { client } => {
                 let gap = sim.arrivals.exponential(1.0 / world.clients[client].1);
                 sim.at(at + nanos(gap), Step::Arrives { client });
+                trace.arrived.push(at);
                 if clients[client].admits(next_call, at) {
                     sim.calls.insert(next_call, Call { client, began: at, gone: false });
                     sim.at(at + world.deadline, Step::GivenUp { call: next_call });
@@ -205,7 +209,7 @@ impl Sim<'_> {
     fn note(&self, id: u64, trace: &mut Trace, answered: bool) {
         let call = &self.calls[&id];
         let latency = self.now - call.began;
-        trace.calls.push(Ended { at: self.now, client: call.client, latency, answered });
+        trace.calls.push(Ended { call: id, at: self.now, client: call.client, latency, answered });
     }
 }
 

@@ -1,0 +1,140 @@
+//! What is known of one incident.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use super::impact::Impact;
+use super::severity::Severity;
+use crate::clock::Moment;
+use crate::error::Room;
+use crate::event::{Event, Gravity};
+use crate::ratio::Ratio;
+
+/// How many entries of an incident are kept: the first half of them from its beginning, the rest the
+/// newest.
+pub(super) const MOST_ENTRIES: usize = 256;
+
+/// One incident: from its first symptom to its end, with everything that was told meanwhile.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Incident {
+    /// 1 for the first of the process.
+    pub number: u64,
+    /// When the first call of the trouble failed; `None` if no failing calls were seen before the first
+    /// symptom.
+    pub began_at: Option<Moment>,
+    /// When the first symptom was told: the incident was detected.
+    pub detected_at: Moment,
+    /// When something first took harm off the callers: a circuit opened, a switch was flipped, a canary
+    /// was taken out.
+    pub mitigated_at: Option<Moment>,
+    /// When the last symptom ended; `None` while one is there.
+    pub recovered_at: Option<Moment>,
+    /// Is it over: recovered, and calm since?
+    pub over: bool,
+    /// By the worst minute so far.
+    pub severity: Severity,
+    /// The share that was failed in the worst minute; a substitute weighs half.
+    pub worst_minute: Ratio,
+    /// What came of calls since it began.
+    pub impact: Impact,
+    pub(super) first: Vec<Entry>,
+    pub(super) rest: VecDeque<Entry>,
+    pub(super) left_out: u64,
+    /// Symptoms that haven't ended: room, instance, name.
+    pub(super) open: Vec<(Room, &'static str, &'static str)>,
+    /// It has, or had, a symptom that doesn't lag: such ones alone say when it ended.
+    pub(super) is_direct: bool,
+    /// When a symptom last came or went.
+    pub(super) touched: Moment,
+    /// The wall clock at a moment, for whoever reads it.
+    pub(super) anchor: (Moment, SystemTime),
+}
+
+/// One line of an incident's timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// When.
+    pub at: Moment,
+    /// The kind of layer that told it; `None` for a [note](super::Timeline::note).
+    pub layer: Option<Room>,
+    /// The instance that told it, or who wrote the note.
+    pub name: Box<str>,
+    /// What: the event's name, or `note`.
+    pub event: &'static str,
+    /// How grave it is.
+    pub gravity: Gravity,
+    /// In a sentence.
+    pub text: Box<str>,
+    /// The page of the runbook that says what to do; empty for a note.
+    pub runbook: &'static str,
+}
+
+impl Entry {
+    pub(super) fn of(event: &Event) -> Self {
+        Self {
+            at: event.at,
+            layer: Some(event.room),
+            name: event.name.into(),
+            event: event.kind.as_str(),
+            gravity: event.kind.gravity(),
+            text: event.kind.to_string().into(),
+            runbook: event.kind.runbook(),
+        }
+    }
+}
+
+impl Incident {
+    /// From the first failing call to the first symptom told: zero if no failing call was seen before.
+    pub fn time_to_detect(&self) -> Duration {
+        self.detected_at.since(self.beginning())
+    }
+
+    /// From the first failing call until something took harm off the callers.
+    pub fn time_to_mitigate(&self) -> Option<Duration> {
+        self.mitigated_at.map(|at| at.since(self.beginning()))
+    }
+
+    /// From the first failing call until the last symptom ended.
+    pub fn time_to_recover(&self) -> Option<Duration> {
+        self.recovered_at.map(|at| at.since(self.beginning()))
+    }
+
+    /// The timeline, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    /// How many entries of its middle weren't kept.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// The first symptom or failing call, whichever came first.
+    pub fn beginning(&self) -> Moment {
+        self.began_at.map_or(self.detected_at, |began| began.min(self.detected_at))
+    }
+
+    /// A moment by the wall clock.
+    pub fn wall(&self, at: Moment) -> SystemTime {
+        let (anchor, wall) = self.anchor;
+        let shifted = if at >= anchor {
+            wall.checked_add(at.since(anchor))
+        } else {
+            wall.checked_sub(anchor.since(at))
+        };
+        shifted.unwrap_or(wall)
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        if self.first.len() < MOST_ENTRIES / 2 {
+            return self.first.push(entry);
+        }
+        if self.rest.len() >= MOST_ENTRIES / 2 {
+            self.rest.pop_front();
+            self.left_out += 1;
+        }
+        self.rest.push_back(entry);
+    }
+}

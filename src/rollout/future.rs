@@ -1,0 +1,270 @@
+//! Carries out what was decided: saves, and calls hooks, beside all calls.
+//!
+//! One job after the other, in the order of the decisions. A job is taken off only when it is done: if the
+//! future that works on it is dropped, whoever drives the rollout next does it again, with the same key.
+
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::config::Patience;
+use super::core::{Core, Job, Rollback};
+use super::hook::{Abandoned, BlockingWork, Hook, HookContext, Work};
+use super::record::{Record, Saved};
+use super::store::DecisionStore;
+use crate::audit::{HookStep, Step};
+use crate::error::BoxError;
+use crate::rng;
+
+/// How often a rollout looks whether something is due.
+const EVERY: Duration = Duration::from_millis(250);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What the handles of one rollout share.
+pub(super) struct Shared {
+    pub(super) core: Core,
+    pub(super) hooks: Vec<Arc<dyn Hook>>,
+    pub(super) patience: Patience,
+    pub(super) store: Option<Arc<dyn DecisionStore>>,
+    pub(super) notify: Arc<Notify>,
+    /// One at a time carries out; another waits to take over.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hooks: Vec<&str> = self.hooks.iter().map(|hook| hook.name()).collect();
+        f.debug_struct("Shared")
+            .field("core", &self.core)
+            .field("hooks", &hooks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ticks, and carries out jobs, for as long as it is polled.
+pub(super) async fn drive(shared: Arc<Shared>) {
+    let ticking = Arc::clone(&shared);
+    let ticks: Boxed<()> = Box::pin(async move {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            ticking.core.tick();
+        }
+    });
+    let jobs: Boxed<()> = Box::pin(async move {
+        let _turn = shared.turn.lock().await;
+        loop {
+            while let Some(job) = shared.core.job() {
+                carry_out(&shared, job).await;
+                shared.core.done();
+            }
+            shared.notify.notified().await;
+        }
+    });
+    all([ticks, jobs].into()).await;
+}
+
+async fn carry_out(shared: &Arc<Shared>, job: Job) {
+    match job {
+        Job::Save(record) => save(shared, record).await,
+        Job::RollBack(rollback) => roll_back(shared, rollback).await,
+    }
+}
+
+async fn save(shared: &Shared, record: Record) {
+    let Some(store) = shared.store.clone() else { return };
+    let seq = record.seq;
+    let work = move |_: &Abandoned| store.save(&record).map_err(Into::into);
+    if let Err(failure) = on_a_thread(Box::new(work), shared.patience.time_limit).await {
+        shared.core.tell(seq, Step::StoreFailed(failure.to_string().into()));
+    }
+}
+
+async fn roll_back(shared: &Arc<Shared>, rollback: Rollback) {
+    let seq = rollback.state.seq;
+    let record = |saved| {
+        let (rollout, version) = (Arc::clone(&rollback.rollout), Arc::clone(&rollback.version));
+        Record::new(rollout, version, seq, saved)
+    };
+    let mut failed = 0;
+    if !shared.core.is_dry_run() {
+        if rollback.recovered {
+            shared.core.tell(seq, Step::Recovered);
+        } else {
+            save(shared, record(Saved::Decided(Arc::clone(&rollback.decision)))).await;
+        }
+        failed = call_hooks(shared, &rollback).await;
+        save(shared, record(Saved::RolledBack { failed_hooks: failed })).await;
+    }
+    shared.core.rolled_back(&rollback, failed);
+}
+
+/// Calls all hooks; gives how many gave up.
+async fn call_hooks(shared: &Arc<Shared>, rollback: &Rollback) -> u32 {
+    let call = |hook: &Arc<dyn Hook>| -> Boxed<bool> {
+        let (shared, hook) = (Arc::clone(shared), Arc::clone(hook));
+        let context = HookContext {
+            rollout: Arc::clone(&rollback.rollout),
+            version: Arc::clone(&rollback.version),
+            seq: u64::from(rollback.state.seq),
+            key: format!("{}:{}", rollback.rollout, rollback.state.seq).into(),
+            attempt: 1,
+            decision: Arc::clone(&rollback.decision),
+            recovered: rollback.recovered,
+        };
+        Box::pin(async move { call_hook(&shared, &*hook, context).await })
+    };
+    let did = if shared.patience.parallel {
+        all(shared.hooks.iter().map(call).collect()).await
+    } else {
+        let mut did = Vec::new();
+        for hook in &shared.hooks {
+            did.push(call(hook).await);
+        }
+        did
+    };
+    did.into_iter().filter(|did| !did).count() as u32
+}
+
+/// Calls one hook, until it did its work or there is no patience left.
+async fn call_hook(shared: &Shared, hook: &dyn Hook, mut context: HookContext) -> bool {
+    let Patience { time_limit, retries, budget, .. } = shared.patience;
+    let name: Arc<str> = hook.name().into();
+    let began = Instant::now();
+    let tell = |step| shared.core.tell(context.seq as u32, step);
+    loop {
+        let attempt = context.attempt;
+        let mut step = HookStep::new(Arc::clone(&name), attempt, Arc::clone(&context.key));
+        tell(Step::HookAttempted(step.clone()));
+        let limit = time_limit.min(budget.saturating_sub(began.elapsed()));
+        let Err(failure) = call_once(hook, context.clone(), limit).await else {
+            tell(Step::HookSucceeded(step));
+            return true;
+        };
+        let wait = shared.patience.wait_after(attempt);
+        step.gave_up = attempt > retries || began.elapsed().saturating_add(wait) >= budget;
+        step.error = Some(failure.to_string().into());
+        let gave_up = step.gave_up;
+        tell(match failure {
+            Failure::Panicked(_) => Step::HookPanicked(step),
+            _ => Step::HookFailed(step),
+        });
+        if gave_up {
+            return false;
+        }
+        sleep(wait).await;
+        context.attempt += 1;
+    }
+}
+
+impl Patience {
+    /// How long to wait after this attempt: doubling, of which a random half to all.
+    fn wait_after(&self, attempt: u32) -> Duration {
+        let (least, most) = self.backoff;
+        let doubled = least.saturating_mul(1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
+        let longest = doubled.min(most);
+        let half = longest / 2;
+        half + Duration::from_nanos(rng::below(rng::next(), half.as_nanos() as u64 + 1))
+    }
+}
+
+/// How an attempt failed.
+#[derive(Debug)]
+enum Failure {
+    Err(BoxError),
+    Panicked(String),
+    TookTooLong(Duration),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Err(error) => error.fmt(f),
+            Self::Panicked(message) => write!(f, "it panicked: {message}"),
+            Self::TookTooLong(limit) => write!(f, "no end after {limit:?}"),
+        }
+    }
+}
+
+async fn call_once(hook: &dyn Hook, context: HookContext, limit: Duration) -> Result<(), Failure> {
+    match catch_unwind(AssertUnwindSafe(|| hook.call(context))) {
+        Err(panic) => Err(panicked(panic)),
+        Ok(Work::Blocking(work)) => on_a_thread(work, limit).await,
+        Ok(Work::Future(work)) => match timeout(limit, caught(work)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::TookTooLong(limit)),
+        },
+    }
+}
+
+/// The future, whose panic is a failure.
+async fn caught(mut work: Boxed<Result<(), BoxError>>) -> Result<(), Failure> {
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map_err(Failure::Err),
+        Err(panic) => Poll::Ready(Err(panicked(panic))),
+    })
+    .await
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Failure {
+    let message = match panic.downcast_ref::<&str>() {
+        Some(message) => (*message).to_owned(),
+        None => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
+    };
+    Failure::Panicked(message)
+}
+
+/// Tells the work, when nobody waits for it any more.
+struct Waiting(Abandoned);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Does `work` on a thread of its own, and abandons it there if it takes too long.
+async fn on_a_thread(work: BlockingWork, limit: Duration) -> Result<(), Failure> {
+    let (tell, told) = oneshot::channel();
+    let waiting = Waiting(Abandoned::default());
+    let abandoned = waiting.0.clone();
+    let worker = thread::Builder::new().name("seawall-rollout".into()).spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&abandoned)));
+        let _ = tell.send(result);
+    });
+    worker.map_err(|error| Failure::Err(error.into()))?;
+    match timeout(limit, told).await {
+        Ok(Ok(Ok(result))) => result.map_err(Failure::Err),
+        Ok(Ok(Err(panic))) => Err(panicked(panic)),
+        Ok(Err(_)) => Err(Failure::Err("its thread is gone".into())),
+        Err(_) => Err(Failure::TookTooLong(limit)),
+    }
+}
+
+/// Polls all until all are done.
+async fn all<T>(mut futures: Vec<Boxed<T>>) -> Vec<T> {
+    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                if let Poll::Ready(done) = future.as_mut().poll(cx) {
+                    *result = Some(done);
+                }
+            }
+        }
+        if results.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use seawall::canary::{CanaryConfig, CanaryHandle, Data};
-use seawall::event::{Circuit, Event, Kind};
+use seawall::event::{Circuit, Event, Gravity, Kind};
 use seawall::fallback::CachedConfig;
 use seawall::key::Key;
 use seawall::ratio::Ratio;
@@ -153,7 +153,9 @@ impl Log {
                 }
                 _ => {}
             },
-            Kind::Judged(_) | Kind::StaleShare(_) => {
+            Kind::StaleShare(_) => self.say(&format!("{event}")),
+            // Of the verdicts on the canary, those that speak against it.
+            Kind::Judged(_) if event.kind.gravity() > Gravity::Note => {
                 if event.kind.as_str() == "canary_roll_back" {
                     self.seen().rolled_back = Some(now);
                 }
@@ -203,6 +205,7 @@ async fn play(payments: &Payments, service: &Service, log: &Arc<Log>, length: Du
             teller.tell_minute(std::mem::take(&mut service.state().1));
         }
     }
+    sleep_until(begin + length).await;
 }
 
 /// Well, ill for so long, well again; then what is to be learnt.

@@ -5,6 +5,7 @@
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
 //! | [`concurrency`] | who must say how many calls may be in flight, and which go first |
 //! | [`canary`] | who wants to know why a canary was rolled back, or why it can be trusted that it wasn't |
+//! | [`drills`] | who asks what all this is worth: incidents replayed beside every alternative |
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
 //! | [`retry`] | who repeats calls, and must not double a charge or an outage |
 //! | [`rollout`] | who rolls out versions, and must be able to take one back at 3 am |
@@ -12,6 +13,7 @@
 pub mod breaker;
 pub mod canary;
 pub mod concurrency;
+pub mod drills;
 pub mod metrics;
 pub mod retry;
 pub mod rollout;

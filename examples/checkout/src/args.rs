@@ -12,6 +12,7 @@ pub(crate) const USAGE: &str = "\
 Plays a payment incident over real HTTP: through a bare client, then through seawall.
 
 Usage: cargo run --release -p checkout -- [FLAGS]
+       cargo run --release -p checkout -- load [FLAGS]
 
   --mode MODE     bare, seawall or both (default: both)
   --canary        instead: two versions of the service behind one client; a bad one
@@ -22,7 +23,18 @@ Usage: cargo run --release -p checkout -- [FLAGS]
   --json FILE     also write the figures to FILE
   --help          print this
 
-It exits with 0 only if no wrong answer was served, no key was charged twice, and every recovery was seen.";
+It exits with 0 only if no wrong answer was served, no key was charged twice, and every recovery was seen.
+
+load: rises step by step from half of the peak to twice the peak, and finds the highest rate
+that holds: p99 within the callers' 2 s, and no errors.
+
+  --rps N         the peak, in calls a second (default: 400)
+  --steps N       2 to 50 (default: 7)
+  --seconds N     length of a step, 1 to 600 (default: 6)
+  --workers N     of the payment service, each some 46 calls a second (default: 12)
+  --mode MODE     as above
+  --html FILE     write a report with plots to FILE
+  --json FILE     write the figures to FILE";
 
 const RPS: RangeInclusive<u32> = 10..=10_000;
 /// Below this the phases are too short to tell one fault from the next.
@@ -108,11 +120,67 @@ impl Args {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Parsed {
     Run(Args),
+    Load(LoadArgs),
     Help,
+}
+
+/// What the load test is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LoadArgs {
+    pub(crate) mode: Modes,
+    /// The peak.
+    pub(crate) rps: u32,
+    pub(crate) steps: u32,
+    /// Of each step.
+    pub(crate) seconds: u32,
+    pub(crate) workers: u32,
+    pub(crate) html: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    /// Calls a second in this step, counted from 0: from half of the peak to twice the peak.
+    pub(crate) fn rate(&self, step: u32) -> u32 {
+        self.rps / 2 + self.rps * 3 * step / (self.steps - 1) / 2
+    }
+}
+
+fn parse_load(mut parser: Parser) -> Result<Parsed, String> {
+    let mut found = LoadArgs {
+        mode: Modes::Both,
+        rps: 400,
+        steps: 7,
+        seconds: 6,
+        workers: 12,
+        html: None,
+        json: None,
+    };
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        match arg {
+            Arg::Long("mode") => {
+                let text = value(&mut parser, "--mode")?;
+                found.mode =
+                    text.parse().map_err(|rule| format!("--mode is {text:?}, but {rule}"))?;
+            }
+            Arg::Long("rps") => found.rps = number(&mut parser, "--rps", RPS)?,
+            Arg::Long("steps") => found.steps = number(&mut parser, "--steps", 2..=50)?,
+            Arg::Long("seconds") => found.seconds = number(&mut parser, "--seconds", 1..=600)?,
+            Arg::Long("workers") => found.workers = number(&mut parser, "--workers", 1..=10_000)?,
+            Arg::Long("html") => found.html = Some(value(&mut parser, "--html")?.into()),
+            Arg::Long("json") => found.json = Some(value(&mut parser, "--json")?.into()),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Parsed::Help),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    Ok(Parsed::Load(found))
 }
 
 /// Reads the flags (without the program's name), or says in one line what is wrong with them.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|first| first == "load").is_some() {
+        return parse_load(Parser::from_args(args));
+    }
     let mut parser = Parser::from_args(args);
     let mut found =
         Args { mode: Modes::Both, rps: 1_000, seconds: None, json: None, canary: false };
@@ -197,6 +265,17 @@ mod tests {
     fn seconds_are_shared_by_the_modes() {
         assert_eq!(run("--seconds 60").seconds_per_mode(), 30.0);
         assert_eq!(run("--seconds 60 --mode bare").seconds_per_mode(), 60.0);
+    }
+
+    #[test]
+    fn the_load_test_rises_from_half_of_the_peak_to_twice_the_peak() {
+        let Ok(Parsed::Load(args)) = parsed("load --rps 400 --steps 7 --html a.html") else {
+            panic!("it is a load test");
+        };
+        let rates: Vec<u32> = (0..7).map(|step| args.rate(step)).collect();
+        assert_eq!(rates, [200, 300, 400, 500, 600, 700, 800]);
+        assert_eq!(args.html, Some("a.html".into()));
+        assert!(parsed("load --steps 1").is_err() && parsed("load --seconds 0").is_err());
     }
 
     #[test]

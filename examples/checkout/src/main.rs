@@ -14,6 +14,8 @@ mod ledger;
 mod load;
 mod payment;
 mod progress;
+mod ramp;
+mod ramp_report;
 mod report;
 mod rng;
 mod run;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 
 use tokio::sync::watch;
 
-use crate::args::{Args, Parsed};
+use crate::args::{Args, LoadArgs, Parsed};
 use crate::report::Reports;
 
 /// A run that could not begin: the flags, or the file to write.
@@ -39,6 +41,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let args = match args::parse(std::env::args_os().skip(1)) {
         Ok(Parsed::Run(args)) => args,
+        Ok(Parsed::Load(args)) => return ended(ramp_up(&args)),
         Ok(Parsed::Help) => {
             term::say(args::USAGE);
             return ExitCode::SUCCESS;
@@ -48,13 +51,41 @@ fn main() -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
-    match play(&args) {
-        Ok(code) => code,
-        Err(problem) => {
-            eprintln!("checkout: {problem}");
-            ExitCode::from(MISUSED)
+    ended(play(&args))
+}
+
+fn ended(result: Result<ExitCode, String>) -> ExitCode {
+    result.unwrap_or_else(|problem| {
+        eprintln!("checkout: {problem}");
+        ExitCode::from(MISUSED)
+    })
+}
+
+/// The load test. It judges nobody: a service has its breaking point.
+#[tokio::main]
+async fn ramp_up(args: &LoadArgs) -> Result<ExitCode, String> {
+    let limits = load::Limits::raise();
+    let stop = on_ctrl_c();
+    let mut climbs = Vec::new();
+    for &mode in args.mode.each() {
+        if *stop.borrow() {
+            break;
         }
+        climbs.push(ramp::climb(mode, args, &limits, stop.clone()).await?);
     }
+    term::say(&ramp_report::table(&climbs));
+    let write = |path: &std::path::Path, text: String| {
+        std::fs::write(path, text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    };
+    if let Some(path) = &args.html {
+        write(path, ramp_report::page(&climbs))?;
+    }
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&climbs).map_err(|error| error.to_string())?;
+        write(path, json + "\n")?;
+    }
+    Ok(if *stop.borrow() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 #[tokio::main]

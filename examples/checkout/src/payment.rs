@@ -40,12 +40,16 @@ pub(crate) struct Payment {
 
 impl Payment {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with_workers(WORKERS)
+    }
+
+    pub(crate) fn with_workers(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             fault: RwLock::new(Fault::Healthy),
             sick_calls: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
-            workers: Semaphore::new(WORKERS),
+            workers: Semaphore::new(workers),
             charges: Mutex::default(),
         })
     }

@@ -67,6 +67,9 @@ pub fn command(args: &Args) -> Result<(), Failure> {
     }
     let rows = all(&jobs, |(scenario, seed, contender)| run::run(&scenario.plan(*seed), contender));
     report::print(&rows);
+    if seeds > 1 {
+        report::print_over_seeds(&rows);
+    }
     report::write(&rows, args)?;
     if quick { bounds::hold(&rows) } else { Ok(()) }
 }

@@ -13,7 +13,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--bg:#12171d;--ink:#e4e9ee;--dim:#93a0ad;--line:#2a333d;--card:#1a2129;\
 --fresh:#3fb98d;--stale:#e2b94d;--failed:#e06a6a;--flight:#8aa6e0;--fault:#e06a6a1c;--own:#1c2a26}}\
 *{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.55 system-ui,sans-serif}\
-main{max-width:1080px;margin:0 auto;padding:2.5rem 1.25rem 5rem}h1{font-size:2rem;margin:0 0 .25rem;letter-spacing:-.02em}\
+main{max-width:1240px;margin:0 auto;padding:2.5rem 1.25rem 5rem}h1{font-size:2rem;margin:0 0 .25rem;letter-spacing:-.02em}\
 h2{font-size:1.25rem;margin:0}p{margin:.3rem 0 1rem;color:var(--dim);max-width:75ch}\
 nav{display:flex;flex-wrap:wrap;gap:.4rem;margin:1.25rem 0 2rem}nav a{padding:.15rem .6rem;border:1px solid var(--line);\
 border-radius:99px;color:inherit;text-decoration:none;font-size:.85rem;background:var(--card)}\
@@ -96,6 +96,25 @@ const FLIGHT: f64 = 22.0;
 
 /// Seconds that are shown before the trigger.
 const BEFORE: f64 = 20.0;
+/// No band has more bars: of a long run, some seconds make one.
+const BARS: usize = 240;
+
+/// Seconds of a timeline, so many in one.
+fn bars(seconds: &[Second]) -> Vec<Second> {
+    let each = seconds.len().div_ceil(BARS).max(1);
+    let sum = |seconds: &[Second]| {
+        seconds.iter().fold(Second::default(), |sum, one| Second {
+            offered: sum.offered + one.offered,
+            fresh: sum.fresh + one.fresh,
+            stale: sum.stale + one.stale,
+            failed: sum.failed + one.failed,
+            kept_off: sum.kept_off + one.kept_off,
+            in_flight: sum.in_flight.max(one.in_flight),
+        })
+    };
+    // An incomplete last bar would look like a drop.
+    seconds.chunks_exact(each).map(sum).collect()
+}
 
 /// One stack's band.
 fn lane(row: &Row) -> String {
@@ -105,8 +124,9 @@ fn lane(row: &Row) -> String {
     // The last ten seconds are there for late answers only.
     let last = row.timeline.len().saturating_sub(11).max(first + 2);
     let shown = &row.timeline[first..last.min(row.timeline.len())];
-    let (start, span) = (first as f64, shown.len() as f64);
-    let x = |second: f64| (second - start) / span * WIDTH;
+    let x = |second: f64| (second - first as f64) / shown.len() as f64 * WIDTH;
+    let shown = &bars(shown)[..];
+    let span = shown.len() as f64;
     let height = GOT + RIBBON + FLIGHT + 8.0;
     let mut svg = format!(
         "<svg viewBox='0 0 {WIDTH} {height}' preserveAspectRatio=none role=img aria-label='{} {}'>",

@@ -46,6 +46,50 @@ pub(super) fn cells(row: &Row) -> [String; 13] {
     ]
 }
 
+/// The line that `row` is in the printed table, and in the guide's.
+pub(super) fn told(row: &Row) -> String {
+    line(row.contender, &cells(row))
+}
+
+/// Of several seeds: means, and the worst.
+pub(super) fn print_over_seeds(rows: &[Row]) {
+    let seeds = rows.iter().map(|row| row.seed).max().unwrap_or(1);
+    println!(
+        "\nover {seeds} seeds          {:>10} {:>12} {:>8} {:>10} {:>8} {:>10} {:>8}",
+        "answered", "sick calls", "worst", "detect", "worst", "recover", "worst"
+    );
+    let mut scenario = "";
+    let first = rows.iter().filter(|row| row.seed == 1);
+    for one in first {
+        if one.scenario != scenario {
+            scenario = one.scenario;
+            println!("{scenario}");
+        }
+        let same = |row: &&Row| (row.scenario, row.contender) == (one.scenario, one.contender);
+        let of: Vec<&Row> = rows.iter().filter(same).collect();
+        let mean =
+            |at: fn(&Row) -> f64| of.iter().map(|row| at(row)).sum::<f64>() / of.len() as f64;
+        let worst = |at: fn(&Row) -> f64| of.iter().map(|row| at(row)).fold(0.0, f64::max);
+        let time = |seconds: f64| match seconds.is_finite() {
+            true => milliseconds(seconds * 1e3),
+            false => "never".to_owned(),
+        };
+        let detect = |row: &Row| row.detect_s.unwrap_or(f64::INFINITY);
+        let recover = |row: &Row| row.recover_s.unwrap_or(f64::INFINITY);
+        println!(
+            "{:<24}{:>8.1} % {:>12} {:>8} {:>10} {:>8} {:>10} {:>8}",
+            one.contender,
+            100.0 * mean(|row| (row.fresh + row.stale) as f64 / row.offered.max(1) as f64),
+            thousands(mean(|row| row.sick_calls as f64) as u64),
+            thousands(worst(|row| row.sick_calls as f64) as u64),
+            time(mean(detect)),
+            time(worst(detect)),
+            time(mean(recover)),
+            time(worst(recover)),
+        );
+    }
+}
+
 /// Prints a table a scenario.
 pub(super) fn print(rows: &[Row]) {
     let mut scenario = "";

@@ -201,6 +201,14 @@ fn a_breaker_allocates_nothing() {
 }
 
 #[test]
+fn a_clone_of_a_breaker_allocates_one_block_and_layering_no_more() {
+    let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
+    let client = layer.layer(answers!(ready(Outcome::Ok(7))));
+    assert_eq!(allocations(|| drop(client.clone())), 1);
+    assert_eq!(allocations(|| drop(layer.layer(answers!(ready(Outcome::Ok(7)))))), 1);
+}
+
+#[test]
 fn a_breaker_that_opens_and_refuses_allocates_nothing() {
     let layer = CircuitBreakerLayer::new(CircuitBreakerConfig::new("payments")).unwrap();
     let mut client = layer.layer(answers!(ready(Outcome::Err(Failed.into()))));

@@ -195,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_asked_publishes_at_once() {
+        let gate = AtomicGate::new(Gate::new(Circuit::Ramping, 3));
+        let (judged, next) = (gate.load(), gate.load().ramped(Circuit::Ramping, 1));
+        gate.claim(judged).unwrap().publish_unless_asked(next).unwrap();
+        assert_eq!(gate.load(), next);
+        let claim = gate.claim(next).unwrap();
+        assert!(gate.ask(gate.load()));
+        let claim = claim.publish_unless_asked(judged).unwrap_err();
+        assert_eq!((gate.load().state(), gate.load().step()), (Circuit::Ramping, 1), "as before");
+        assert!(gate.load().is_busy() && gate.claim(gate.load()).is_none());
+        claim.publish(judged);
+    }
+
+    #[test]
     fn every_state_survives_the_word() {
         let mut gate = Gate::new(Circuit::Closed, u32::MAX);
         assert!(gate.is_closed());

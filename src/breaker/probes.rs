@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_packed_to_the_end_of_time_and_never_looks_free_or_decided() {
+        let ends = [1, COARSE - 1, COARSE, COARSE + 1, COARSE << 9, u64::MAX - 1, u64::MAX];
+        for end in ends {
+            let packed = pack_end(end);
+            assert!(packed != FREE && packed < DECIDED, "{end}");
+            let back = unpack_end(packed);
+            // Rounded up, but at the very end, where there is no more.
+            assert!(back >= end.min(u64::MAX - (1 << 18)), "{end} came back as {back}");
+            assert!(back - end.min(back) <= 1 << 17, "{end} came back as {back}");
+        }
+    }
+
+    #[test]
     fn a_clock_that_went_back_or_a_lease_of_centuries_saturates() {
         let probes = round(1);
         let seat = probes.take(5, Moment::from_nanos(0), u64::MAX / 2).unwrap();

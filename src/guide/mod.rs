@@ -9,6 +9,8 @@
 //! | [`metrics`] | who reads or draws metrics: each name, type, unit and label |
 //! | [`retry`] | who repeats calls, and must not double a charge or an outage |
 //! | [`rollout`] | who rolls out versions, and must be able to take one back at 3 am |
+//! | [`runbook`] | who is woken: for each failure mode what it means and what to do |
+//! | [`terms`] | who comes from another library of this kind |
 
 pub mod breaker;
 pub mod canary;
@@ -17,3 +19,5 @@ pub mod drills;
 pub mod metrics;
 pub mod retry;
 pub mod rollout;
+pub mod runbook;
+pub mod terms;

@@ -503,6 +503,70 @@ mod tests {
     }
 
     #[test]
+    fn a_cohort_that_was_settled_takes_no_more_calls() {
+        let cohorts = cohorts();
+        start(&cohorts, START);
+        assert_eq!(cohorts.settle(at(800)), 1);
+        // The clock went back.
+        assert_eq!(cohorts.start(at(1)), (None, 0));
+        assert_eq!((cohorts.running(), cohorts.settle(at(1_600))), (0, 0));
+    }
+
+    #[test]
+    fn an_empty_cell_is_free_though_its_time_is_over() {
+        let cohorts = cohorts();
+        assert_eq!(cohorts.end(start(&cohorts, START)), End::InTime);
+        assert_eq!(cohorts.settle(at(800)), 0);
+        start(&cohorts, START);
+        assert_eq!(cohorts.settle(at(1_600)), 1);
+    }
+
+    #[test]
+    fn a_cohort_counts_as_many_as_it_can_and_the_rest_are_judged_when_they_end() {
+        let cohorts = cohorts();
+        for _ in 0..SETTLED - 1 {
+            start(&cohorts, START);
+        }
+        assert_eq!(cohorts.start(START), (None, 0));
+        assert_eq!(cohorts.settle(at(800)), SETTLED - 1);
+    }
+
+    #[test]
+    fn calls_of_later_keep_their_cell_when_the_clock_goes_back() {
+        let cohorts = cohorts();
+        // Sixteen cohorts apart: one cell.
+        let later = start(&cohorts, at(1_600));
+        assert_eq!(cohorts.start(START), (None, 0));
+        assert_eq!(cohorts.end(later), End::InTime);
+        start(&cohorts, START);
+    }
+
+    #[test]
+    fn a_cell_of_an_older_tag_is_of_no_account_and_one_of_a_newer_is_left_alone() {
+        for behind in [1, 127, 128, 255] {
+            let cohorts = cohorts();
+            let cut = cohorts.cut();
+            let (cohort, _) = cut.place(START.as_nanos());
+            let other = Cell::new(cut.tag.wrapping_sub(behind), cohort, 0, 5);
+            let cell = &cohorts.stripes.mine().1[(cohort % CELLS) as usize];
+            cell.store(other.0, Ordering::Relaxed);
+            assert_eq!((cohorts.running(), cohorts.settle(at(10_000))), (0, 0), "{behind}");
+            assert_eq!(cohorts.start(START).0.is_some(), behind < 128, "{behind}");
+            assert_eq!(cohorts.running(), u64::from(behind < 128), "{behind}");
+        }
+    }
+
+    #[test]
+    fn who_looks_before_anything_is_due_writes_nothing() {
+        let cohorts = cohorts();
+        assert_eq!(cohorts.settle(START), 0);
+        let due = cohorts.due.load(Ordering::Relaxed);
+        assert_eq!(due, at(800).as_nanos());
+        assert_eq!(cohorts.settle(at(799)), 0);
+        assert_eq!(cohorts.due.load(Ordering::Relaxed), due);
+    }
+
+    #[test]
     fn after_a_reset_calls_in_flight_are_forgotten() {
         let cohorts = cohorts();
         let old = start(&cohorts, START);
@@ -553,6 +617,26 @@ mod tests {
         assert_eq!(cohorts.settle(at(50_800)), 1);
         start(&cohorts, at(60_000));
         assert_eq!(cohorts.settle(at(3_600_000)), 1, "an hour later");
+    }
+
+    #[test]
+    fn a_call_is_found_hung_where_half_of_all_cohorts_have_passed_unseen() {
+        for widths in HALF_WAY - 20..HALF_WAY + 20 {
+            let cohorts = cohorts();
+            assert_eq!(cohorts.settle(START), 0);
+            start(&cohorts, START);
+            assert_eq!(cohorts.settle(at(850 + 100 * widths)), 1, "{widths} widths after its end");
+        }
+    }
+
+    #[test]
+    fn a_call_that_lies_ahead_is_not_hung_though_nobody_looked_for_long() {
+        let cohorts = cohorts();
+        assert_eq!(cohorts.settle(START), 0);
+        let hour = 3_600_000;
+        start(&cohorts, at(24 * hour));
+        assert_eq!(cohorts.settle(at(16 * hour)), 0, "the clock went back eight hours");
+        assert_eq!(cohorts.running(), 1);
     }
 
     #[test]

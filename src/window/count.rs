@@ -294,8 +294,6 @@ impl CountWindow {
                 return Some(ring.counts(self.layout.n));
             }
             let oldest = match self.settle_newest(ring, word) {
-                // In a ring of one the newest is also the oldest.
-                Ok(()) if self.layout.n == 1 => ring.newest,
                 // Acquire: the cell was copied before a word that we have read (see "Orderings").
                 Ok(()) => Entry::from_bits(self.cells[ring.head as usize].load(Ordering::Acquire)),
                 Err(now) => {
@@ -427,6 +425,115 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_is_told_from_the_one_before_the_last_too() {
+        for (n, bits) in [(1, 6), (100, 6), (MAX, 6)] {
+            let window = CountWindow::new(n, 0);
+            for next in (1..bits).map(|bit| 1 << bit) {
+                window.reset(next);
+                assert_eq!((window.record(FAILED, 0), window.owe(0)), (None, None), "{n}: {next}");
+                assert!(window.record(FAILED, next).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_fits_a_cell_exactly_below_the_count_of_its_copies() {
+        for n in [1, 2, 100, 1_023, 1_024, MAX] {
+            let layout = Layout::new(n);
+            let (generation, lap) = (layout.generation_mask(), (1 << layout.lap_bits) - 1);
+            let newest = Entry { failed: true, slow: true };
+            let ring = Ring { generation, lap, newest, head: 1, ..Ring::empty(0) };
+            let (_, tagged) = ring.newest_cell(layout).unwrap();
+            assert_eq!(tagged, layout.tagged_mask(), "{n}");
+            let (_, tagged) = Ring { head: 1, ..Ring::empty(0) }.newest_cell(layout).unwrap();
+            assert_eq!(tagged, 0, "{n}");
+            assert_eq!(layout.unpack(layout.pack(ring)), ring, "{n}");
+        }
+    }
+
+    #[test]
+    fn a_cells_tag_changes_with_each_lap() {
+        let window = CountWindow::new(2, 0);
+        let mut tags = std::collections::HashSet::new();
+        for _ in 0..9 {
+            window.record(FAILED, 0);
+            window.record(FAILED, 0);
+            tags.insert(window.cells[0].load(Ordering::Relaxed) & window.layout.tagged_mask());
+        }
+        assert_eq!(tags.len(), 9);
+    }
+
+    #[test]
+    fn a_copy_that_comes_late_finds_the_cell_changed_however_many_laps_later() {
+        let window = CountWindow::new(MAX, 0);
+        let tag = |cell: u64| cell & window.layout.tagged_mask();
+        window.record(FAILED, 0);
+        window.record(FAILED, 0);
+        let held_up = window.cells[0].load(Ordering::Relaxed);
+        // Until the tags have come round.
+        for _ in 0..MAX << window.layout.lap_bits {
+            window.record(FAILED, 0);
+        }
+        let now = window.cells[0].load(Ordering::Relaxed);
+        assert_eq!(tag(now), tag(held_up));
+        assert_ne!(now, held_up);
+    }
+
+    #[test]
+    fn a_failure_that_is_owed_is_carried_by_the_next_outcome_that_is_none() {
+        let window = CountWindow::new(4, 0);
+        let failures = |counts: Option<Counts>| counts.map(|c| (c.total, c.failures, c.slow));
+        assert_eq!(failures(window.owe(0)), Some((0, 0, 0)), "seen when there is a call");
+        assert_eq!(failures(window.record(SLOW, 0)), Some((1, 1, 1)));
+        assert_eq!(failures(window.record(FAILED, 0)), Some((2, 2, 1)));
+        assert_eq!(failures(window.record(OK, 0)), Some((3, 2, 1)));
+        assert_eq!(failures(window.owe(0)), Some((3, 3, 1)));
+        assert_eq!(failures(window.owe(0)), Some((3, 3, 1)), "no more than there are calls");
+        assert_eq!(failures(window.record(OK, 0)), Some((4, 4, 1)));
+        // The slow one leaves, which carried the first; the last of the owed is carried now.
+        assert_eq!(failures(window.record(OK, 0)), Some((4, 3, 0)));
+        for left in [2, 2, 1, 0] {
+            assert_eq!(failures(window.record(OK, 0)), Some((4, left, 0)));
+        }
+    }
+
+    #[test]
+    fn a_full_window_of_failures_owes_none_and_a_spotless_one_that_owes_is_written() {
+        let window = CountWindow::new(3, 0);
+        for _ in 0..3 {
+            window.record(FAILED, 0);
+        }
+        assert_eq!(window.owe(0).unwrap().failures, 3);
+        for left in [2, 1, 0, 0] {
+            assert_eq!(window.record(OK, 0).unwrap().failures, left);
+        }
+        assert_eq!(window.owe(0).unwrap().failures, 1);
+        for left in [1, 1, 1, 0] {
+            assert_eq!(window.record(OK, 0).unwrap().failures, left);
+        }
+    }
+
+    #[test]
+    fn the_largest_ring_owes_a_thousand_failures_and_touches_no_next_field() {
+        let window = CountWindow::new(MAX, 0);
+        for _ in 0..2 * MAX {
+            window.record(OK, 0);
+        }
+        for _ in 0..2_000 {
+            window.owe(0);
+        }
+        assert_eq!(window.counts(), Counts { total: MAX as u64, failures: 1_023, slow: 0 });
+        for _ in 0..MAX {
+            window.record(OK, 0);
+        }
+        assert_eq!(window.counts().failures, 1_023);
+        for _ in 0..1_023 {
+            window.record(OK, 0);
+        }
+        assert_eq!(window.counts(), Counts { total: MAX as u64, failures: 0, slow: 0 });
+    }
+
+    #[test]
     fn the_largest_ring_keeps_its_fields_apart() {
         let window = CountWindow::new(MAX, u32::MAX);
         for _ in 0..2 * MAX {
@@ -439,6 +546,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Record(Entry),
+        Owe,
         Reset,
     }
 
@@ -448,6 +556,7 @@ mod tests {
         let step = prop_oneof![
             60 => entry.prop_map(Step::Record),
             30 => Just(Step::Record(OK)),
+            10 => Just(Step::Owe),
             1 => Just(Step::Reset)
         ];
         prop::collection::vec(step, 0..200)
@@ -460,28 +569,41 @@ mod tests {
         fn it_equals_a_naive_queue(n in 1_usize..12, steps in steps()) {
             let window = CountWindow::new(n, 0);
             let mut naive: VecDeque<Entry> = VecDeque::new();
-            let mut generation = 0;
+            let (mut generation, mut owed) = (0, 0);
             for step in steps {
                 match step {
-                    Step::Record(entry) => {
+                    Step::Record(mut entry) => {
                         if naive.len() == n {
                             naive.pop_front();
                         }
+                        if owed > 0 && !entry.failed {
+                            (entry.failed, owed) = (true, owed - 1);
+                        }
                         naive.push_back(entry);
-                        let want = Counts {
-                            total: naive.len() as u64,
-                            failures: naive.iter().filter(|e| e.failed).count() as u64,
-                            slow: naive.iter().filter(|e| e.slow).count() as u64,
-                        };
-                        prop_assert_eq!(window.record(entry, generation), Some(want));
-                        prop_assert_eq!(window.counts(), want);
                     }
+                    Step::Owe => owed += 1,
                     Step::Reset => {
                         generation += 1;
+                        owed = 0;
                         naive.clear();
                         window.reset(generation);
                     }
                 }
+                let failed = naive.iter().filter(|e| e.failed).count();
+                owed = owed.min(n - failed);
+                let want = Counts {
+                    total: naive.len() as u64,
+                    failures: naive.len().min(failed + owed) as u64,
+                    slow: naive.iter().filter(|e| e.slow).count() as u64,
+                };
+                match step {
+                    Step::Record(entry) => {
+                        prop_assert_eq!(window.record(entry, generation), Some(want));
+                    }
+                    Step::Owe => prop_assert_eq!(window.owe(generation), Some(want)),
+                    Step::Reset => {}
+                }
+                prop_assert_eq!(window.counts(), want);
             }
         }
     }

@@ -82,16 +82,13 @@ impl Tally {
     }
 
     /// With `n` more in `bucket`, or in the newer one that has taken its slot.
-    const fn plus(self, generation: u32, bucket: u64, n: u64) -> Self {
-        let sum = match self.age(bucket) {
-            0 => self.count().saturating_add(n),
-            _ if self.is_ahead(bucket) => {
-                let sum = self.count().saturating_add(n);
-                return Self(self.0 & !COUNT | if sum > COUNT { COUNT } else { sum });
-            }
-            _ => n,
-        };
-        Self::new(generation, bucket, if sum > COUNT { COUNT } else { sum })
+    fn plus(self, generation: u32, bucket: u64, n: u64) -> Self {
+        let sum = self.count().saturating_add(n).min(COUNT);
+        match self.age(bucket) {
+            0 => Self::new(generation, bucket, sum),
+            _ if self.is_ahead(bucket) => Self(self.0 & !COUNT | sum),
+            _ => Self::new(generation, bucket, n.min(COUNT)),
+        }
     }
 }
 
@@ -307,6 +304,7 @@ mod tests {
 
     const OK: Entry = Entry { failed: false, slow: false };
     const FAILED: Entry = Entry { failed: true, slow: false };
+    const SLOW: Entry = Entry { failed: false, slow: true };
     const START: Moment = Moment::from_nanos(1 << 61);
 
     fn window() -> TimeWindow {
@@ -361,6 +359,11 @@ mod tests {
         }
         let counts = window.counts(START);
         assert_eq!((counts.total, counts.failures), (COUNT, COUNT));
+        // Nor by a thread that is a whole span behind.
+        window.record(FAILED, 7, 0, at(10_000));
+        window.record(FAILED, COUNT, 0, START);
+        let counts = window.counts(at(10_000));
+        assert_eq!((counts.total, counts.failures), (COUNT, COUNT));
         assert_eq!(window.sum(1, window.bucket(START)), Counts::default(), "no next field touched");
     }
 
@@ -372,6 +375,70 @@ mod tests {
         assert_eq!(window.record(FAILED, 1, 0, START), None);
         assert_eq!(window.counts(START), Counts::default());
         assert_eq!(window.record(OK, 1, 1, START).map(|c| c.failures), Some(0));
+    }
+
+    #[test]
+    fn a_late_failure_counts_where_its_call_does_and_leaves_with_it() {
+        let window = window();
+        window.record(SLOW, 2, 0, at(1_000));
+        window.record(OK, 5, 0, at(6_000));
+        let failures = |counts: Option<Counts>| counts.map(|c| (c.total, c.failures, c.slow));
+        assert_eq!(failures(window.fail(0, at(1_500), at(6_000))), Some((7, 1, 2)));
+        assert_eq!(failures(window.fail(0, at(500), at(6_500))), Some((7, 2, 2)), "or soon after");
+        assert_eq!(window.counts(at(10_999)).failures, 2);
+        assert_eq!(failures(Some(window.counts(at(11_000)))), Some((5, 0, 0)));
+        assert_eq!(window.fail(1, at(1_000), at(6_000)), None, "another generation");
+    }
+
+    #[test]
+    fn a_late_failure_finds_the_next_bucket_with_room_and_else_waits_for_calls() {
+        let window = window();
+        window.record(FAILED, 3, 0, at(1_000));
+        window.record(SLOW, 1, 0, at(3_000));
+        let fail = |since, now| window.fail(0, at(since), at(now)).unwrap().failures;
+        assert_eq!(fail(1_000, 5_000), 4);
+        assert_eq!(fail(1_000, 5_000), 4, "none is left");
+        assert_eq!(window.record(OK, 2, 0, at(5_500)).unwrap().failures, 5);
+        assert_eq!(window.counts(at(12_999)).failures, 2, "the first bucket is out");
+        assert_eq!(window.counts(at(13_000)).failures, 1);
+        assert_eq!(window.counts(at(15_000)).failures, 0);
+    }
+
+    #[test]
+    fn a_late_failure_passes_over_what_a_slot_held_a_span_ago() {
+        let window = window();
+        window.record(OK, 5, 0, at(3_000));
+        window.record(SLOW, 1, 0, at(14_200));
+        assert_eq!(window.fail(0, at(13_000), at(14_500)).unwrap().failures, 1);
+        assert_eq!(window.counts(at(23_999)).failures, 1);
+    }
+
+    #[test]
+    fn a_late_failure_whose_call_has_left_counts_among_those_of_now() {
+        for (since, now) in [(1_000, 11_000), (1_000, 3_600_000), (9_000, 5_000)] {
+            let window = window();
+            window.record(OK, 3, 0, at(now));
+            assert_eq!(window.fail(0, at(since), at(now)).unwrap().failures, 1);
+            assert_eq!(window.counts(at(now + 9_000)).failures, 1, "{since}, {now}");
+            assert_eq!(window.counts(at(now + 10_000)).failures, 0);
+        }
+        // The oldest bucket that is in.
+        let window = window();
+        window.record(SLOW, 1, 0, at(1_000));
+        window.fail(0, at(1_000), at(10_999));
+        assert_eq!(window.counts(at(10_999)).failures, 1);
+    }
+
+    #[test]
+    fn a_late_failure_is_seen_by_the_successes_after_it() {
+        let window = window();
+        window.record(SLOW, 1, 0, at(0));
+        window.record(OK, 1, 0, at(5_000));
+        window.fail(0, at(0), at(12_000));
+        let seen = window.record(OK, 1, 0, at(13_000)).unwrap();
+        assert_eq!((seen.total, seen.failures), (2, 0), "no call in its bucket");
+        window.record(OK, 1, 0, at(12_500));
+        assert_eq!(window.record(OK, 1, 0, at(13_000)).unwrap().failures, 1);
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// Admits a call, or refuses it: as the service does.
-    #[cfg(test)]
+    #[cfg(all(test, seawall_loom))]
     pub(crate) fn admit(&self, now: impl Fn() -> Moment) -> Admission {
         match self.admit_quickly(&now) {
             Some(ticket) => (Ok(ticket), None),

@@ -24,7 +24,7 @@ pub(crate) enum Unfinished {
     Panicked,
 }
 
-/// What an admitted call owes its layer; consumed by whichever end comes.
+/// What an admitted call owes its layer; settled by whichever end comes.
 pub(crate) trait Settle {
     /// The inner future was polled and isn't done: for rooms that time calls, and only then.
     fn pending(&mut self) {}
@@ -35,7 +35,10 @@ pub(crate) trait Settle {
 /// What is owed when the call ends with a result.
 pub(crate) trait SettleWith<Res, E>: Settle {
     /// The call ended with `result`.
-    fn finished(self, result: Result<&Res, &E>);
+    ///
+    /// In place: moving what is owed costs more than most rooms do at this end. Who asks a judge that may
+    /// panic asks it first: a panic in here settles the call as one in the inner service would.
+    fn finished(&mut self, result: Result<&Res, &E>);
 }
 
 /// Holds a [`Settle`] until its call ends.
@@ -44,16 +47,30 @@ struct Owed<G: Settle>(Option<G>);
 impl<G: Settle> Owed<G> {
     /// Runs the inner service. A panic there settles the call while it unwinds, though somebody may
     /// catch it and keep the future. (`thread::panicking()` would be false by the time of the drop.)
-    #[inline]
+    #[inline(always)]
     fn run<T>(&mut self, inner: impl FnOnce() -> T) -> T {
         let inside = Inside(&mut self.0);
         let done = inner();
         mem::forget(inside);
         done
     }
+
+    #[inline(always)]
+    fn settle<Res, E>(&mut self, result: Result<&Res, &E>)
+    where
+        G: SettleWith<Res, E>,
+    {
+        let inside = Inside(&mut self.0);
+        if let Some(debt) = inside.0 {
+            debt.finished(result);
+        }
+        mem::forget(inside);
+        self.0 = None;
+    }
 }
 
 impl<G: Settle> Drop for Owed<G> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(debt) = self.0.take() {
             debt.unfinished(Unfinished::Dropped);
@@ -73,7 +90,7 @@ impl<G: Settle> Drop for Inside<'_, G> {
 }
 
 /// Calls a service under a debt: a panic in `call` settles it too.
-#[inline]
+#[inline(always)] // so that what is owed is written once, in its place: see `SettleWith::finished`
 pub(crate) fn call<F, G: Settle>(debt: G, call: impl FnOnce() -> F) -> Guarded<F, G> {
     let mut owed = Owed(Some(debt));
     let future = owed.run(call);
@@ -119,11 +136,7 @@ where
             StateProj::Called { future, owed } => {
                 let polled = owed.run(|| future.poll(cx));
                 match &polled {
-                    Poll::Ready(result) => {
-                        if let Some(debt) = owed.0.take() {
-                            debt.finished(result.as_ref());
-                        }
-                    }
+                    Poll::Ready(result) => owed.settle(result.as_ref()),
                     Poll::Pending => {
                         if let Some(debt) = &mut owed.0 {
                             debt.pending();
@@ -168,7 +181,7 @@ mod tests {
     }
 
     impl SettleWith<(), crate::error::BoxError> for Log {
-        fn finished(self, _: Result<&(), &crate::error::BoxError>) {}
+        fn finished(&mut self, _: Result<&(), &crate::error::BoxError>) {}
     }
 
     struct Panics;

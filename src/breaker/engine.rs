@@ -17,7 +17,7 @@ use super::gate::{AtomicGate, Gate};
 use super::probes::{Probes, Seat};
 use super::run::{Lengths, Run};
 use super::settings::{LiveSettings, Settings};
-use crate::clock::Moment;
+use crate::clock::{Moment, nanos};
 use crate::error::Reason;
 use crate::event::{Circuit, Counts, Transition};
 use crate::rng;
@@ -37,6 +37,8 @@ pub(crate) struct Ticket {
 enum Role {
     /// Its outcome goes into the window; until then it may have a place in a cohort.
     Counted(Option<Place>),
+    /// As `Counted`, and it has been found that the call was entered while it hung.
+    Hung,
     /// Its outcome decides a seat.
     Probe(Seat),
     /// Its outcome is nobody's business: the breaker is disabled, or only a shadow.
@@ -125,15 +127,38 @@ impl Engine {
         }
     }
 
-    /// Admits a call, or refuses it.
-    #[inline]
-    pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> Admission {
-        let gate = self.gate.load();
-        if gate.is_closed() && !self.cohorts.is_on() {
-            let (generation, role) = (gate.generation(), Role::Counted(None));
-            return (Ok(Ticket { generation, role, since: 0 }), None);
+    /// Admits a call, or refuses it: as the service does.
+    #[cfg(all(test, seawall_loom))]
+    pub(crate) fn admit(&self, now: impl Fn() -> Moment) -> Admission {
+        match self.admit_quickly(&now) {
+            Some(ticket) => (Ok(ticket), None),
+            None => self.admit_slowly(now),
         }
-        self.admit_at(gate, now())
+    }
+
+    /// Admits a call to a closed circuit, if that changes nothing but a count; else `None`, and nothing
+    /// was done.
+    #[inline]
+    pub(crate) fn admit_quickly(&self, now: impl FnOnce() -> Moment) -> Option<Ticket> {
+        let gate = self.gate.load();
+        if !gate.is_closed() {
+            return None;
+        }
+        let (generation, mut role, mut since) = (gate.generation(), Role::Counted(None), 0);
+        if self.cohorts.is_on() {
+            let now = now();
+            if self.cohorts.is_due(now) {
+                return None;
+            }
+            role = Role::Counted(Some(self.cohorts.join(now)?));
+            since = now.as_nanos();
+        }
+        Some(Ticket { generation, role, since })
+    }
+
+    /// Admits a call, or refuses it, in whatever state.
+    pub(crate) fn admit_slowly(&self, now: impl FnOnce() -> Moment) -> Admission {
+        self.admit_at(self.gate.load(), now())
     }
 
     fn admit_at(&self, gate: Gate, now: Moment) -> Admission {
@@ -268,6 +293,42 @@ impl Engine {
         (false, self.give_back(ticket, now))
     }
 
+    /// Takes back the ticket of a call that succeeded, in a closed circuit that has nothing bad to tell,
+    /// if that changes nothing but counts; else `false`, and [`record`](Self::record) it: what was done
+    /// is noted in the ticket.
+    #[inline]
+    pub(crate) fn record_quickly(&self, ticket: &mut Ticket, now: impl FnOnce() -> Moment) -> bool {
+        let gate = self.gate.load();
+        let Role::Counted(place) = ticket.role else { return false };
+        let generation = gate.generation();
+        if !gate.is_closed() || generation != ticket.generation || !self.run.is_over(generation) {
+            return false;
+        }
+        let window = match &self.window {
+            Window::Count(window) if place.is_none() && !self.cohorts.is_on() => {
+                return window.is_spotless(generation);
+            }
+            Window::Count(_) => return false,
+            Window::Time(window) => window,
+        };
+        let now = now();
+        if let Some(place) = place {
+            let threshold = self.cohorts.threshold();
+            let elapsed = now.as_nanos().saturating_sub(ticket.since);
+            if self.cohorts.is_due(now) || threshold.is_none_or(|t| elapsed >= nanos(t)) {
+                return false;
+            }
+            ticket.role = match self.cohorts.end(place) {
+                End::InTime | End::Forgotten => Role::Counted(None),
+                End::Hung => Role::Hung,
+            };
+            if ticket.role == Role::Hung {
+                return false;
+            }
+        }
+        window.record_in_spotless(generation, now)
+    }
+
     /// Takes back the ticket of a call that ended so; gives whether it was slow, and the transition
     /// that it caused.
     #[inline]
@@ -307,10 +368,14 @@ impl Engine {
         let entry = Entry { failed: ending.failed, slow };
         let transition = match ticket.role {
             Role::Uncounted => None,
-            Role::Counted(place) => {
+            Role::Counted(_) | Role::Hung => {
                 // What others left hung is entered first, this call among them if it was one.
                 let settled = self.settle(gate, now);
-                let end = place.map_or(End::InTime, |place| self.cohorts.end(place));
+                let end = match ticket.role {
+                    Role::Counted(Some(place)) => self.cohorts.end(place),
+                    Role::Hung => End::Hung,
+                    _ => End::InTime,
+                };
                 if end == End::Hung && fresh {
                     // It has been entered as slow.
                     settled.or_else(|| self.end_hung(gate, ticket, ending.failed, now))

@@ -24,13 +24,14 @@ pub struct Admitted<C> {
 }
 
 impl<C> Admitted<C> {
+    #[inline(always)]
     pub(super) fn new(local: Local<Shared<C>>, ticket: Ticket) -> Self {
         Self { local, ticket }
     }
 
     /// The call ended so.
-    #[inline]
-    fn settle(self, outcome: Outcome, answered: Answered, advice: Option<Duration>) {
+    #[inline(never)]
+    fn settle(&self, outcome: Outcome, answered: Answered, advice: Option<Duration>) {
         let circuit = &self.local.circuit;
         let mut slow = false;
         if outcome == Outcome::Ignored {
@@ -80,26 +81,16 @@ where
     E: Carry,
 {
     #[inline]
-    fn finished(self, result: Result<&Res, &E>) {
-        let mut unjudged = Unjudged(Some(self));
-        if let Some(call) = &unjudged.0 {
-            let classify = &call.local.classify;
-            let outcome = judge(classify, result);
-            let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
-            if let Some(call) = unjudged.0.take() {
-                call.settle(outcome, Answered::with(result.is_ok()), advice);
-            }
+    fn finished(&mut self, result: Result<&Res, &E>) {
+        let Shared { circuit, classify, .. } = &*self.local;
+        let outcome = judge(classify, result);
+        if outcome == Outcome::Success
+            && !circuit.sinks.wants_calls()
+            && circuit.engine.record_quickly(&mut self.ticket, || circuit.clock.now())
+        {
+            return;
         }
-    }
-}
-
-/// A call whose result is with the classifier; dropped with the call in it only by a panic there.
-struct Unjudged<C>(Option<Admitted<C>>);
-
-impl<C> Drop for Unjudged<C> {
-    fn drop(&mut self) {
-        if let Some(call) = self.0.take() {
-            call.unfinished(Unfinished::Panicked);
-        }
+        let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
+        self.settle(outcome, Answered::with(result.is_ok()), advice);
     }
 }

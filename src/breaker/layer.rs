@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tower_layer::Layer;
 
 use super::config::CircuitBreakerConfig;
-use super::engine::Engine;
+use super::engine::{Engine, Refusal, Ticket};
 use super::handle::CircuitBreakerHandle;
 use super::service::CircuitBreaker;
 use crate::clock::{Clock, Moment};
@@ -53,6 +53,14 @@ impl Circuitry {
         if let Some(transition) = transition {
             self.tell_of(transition, self.clock.now());
         }
+    }
+
+    /// Admits a call, or refuses it, in whatever state.
+    #[inline(never)]
+    pub(super) fn admit_slowly(&self) -> Result<Ticket, Refusal> {
+        let (admission, transition) = self.engine.admit_slowly(|| self.clock.now());
+        self.tell(transition);
+        admission
     }
 
     #[cold]

@@ -80,6 +80,13 @@ impl Run {
         }
     }
 
+    /// Is there no run of either kind, in this generation?
+    #[inline]
+    pub(crate) fn is_over(&self, generation: u32) -> bool {
+        // Relaxed: as above.
+        self.0.load(Ordering::Relaxed) == u64::from(generation) << 32
+    }
+
     pub(crate) fn reset(&self, generation: u32) {
         // Relaxed: as above; the gate's publication hands it on. A swap, so that it stays in one line
         // with the records.

@@ -60,13 +60,21 @@ where
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
         let circuit = &self.local.circuit;
-        let (admission, transition) = circuit.engine.admit(|| circuit.clock.now());
-        circuit.tell(transition);
+        let admitted = |ticket| Admitted::new(self.local.share(), ticket);
+        let quickly = match ready {
+            Some(_) => circuit.engine.admit_quickly(|| circuit.clock.now()),
+            None => None,
+        };
+        let (admission, ready) = match (quickly, ready) {
+            // A way of its own, so that the ticket is written where it stays.
+            (Some(ticket), Some(inner)) => {
+                return guarded::call(admitted(ticket), || inner.call(req));
+            }
+            (_, ready) => (circuit.admit_slowly(), ready),
+        };
         let Refusal { reason, retry_after } = match (admission, ready) {
             (Ok(ticket), Some(inner)) => {
-                return guarded::call(Admitted::new(self.local.share(), ticket), || {
-                    inner.call(req)
-                });
+                return guarded::call(admitted(ticket), || inner.call(req));
             }
             (Ok(ticket), None) => {
                 circuit.tell(circuit.engine.give_back(ticket, || circuit.clock.now()));

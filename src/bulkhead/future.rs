@@ -36,7 +36,7 @@ pub struct Place {
 
 impl Place {
     /// The place that was just taken for a call of this class.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(local: Local<Shared>, class: Criticality) -> Self {
         let since = local.begin().map_or(0, Moment::as_nanos);
         Self { local, since, class }
@@ -52,7 +52,7 @@ impl Settle for Place {
 
 impl<Res, E: Carry> SettleWith<Res, E> for Place {
     #[inline]
-    fn finished(self, result: Result<&Res, &E>) {
+    fn finished(&mut self, result: Result<&Res, &E>) {
         if self.since == 0 {
             return self.local.release(self.class);
         }

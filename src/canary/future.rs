@@ -89,7 +89,7 @@ impl<Req, Res, C, K: Check<Req, Res>, T> fmt::Debug for Counted<Req, Res, C, K, 
 }
 
 impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         local: Local<Shared<C, K, T>>,
         ticket: Option<Ticket>,
@@ -132,7 +132,7 @@ where
     E: Carry,
 {
     #[inline]
-    fn finished(self, result: Result<&Res, &E>) {
+    fn finished(&mut self, result: Result<&Res, &E>) {
         let Some(mut ticket) = self.ticket else { return };
         if ticket.is_late() {
             let told = result.ok().and_then(|response| self.local.tell.by_response(response));

@@ -22,14 +22,16 @@ pub struct Noted<C> {
 }
 
 impl<C> Noted<C> {
+    #[inline(always)]
     pub(super) fn new(core: Local<Core>, classify: C) -> Self {
-        let began = core.within.map(|_| core.clock.now());
+        let began = if core.within.is_some() { Some(core.now()) } else { None };
         Self { core, classify, began }
     }
 
+    #[inline(always)]
     fn in_time(&self) -> bool {
         match (self.core.within, self.began) {
-            (Some(within), Some(began)) => self.core.clock.now().since(began) < within,
+            (Some(within), Some(began)) => self.core.now().since(began) < within,
             _ => true,
         }
     }
@@ -49,7 +51,7 @@ where
     E: Carry,
 {
     #[inline]
-    fn finished(self, result: Result<&Res, &E>) {
+    fn finished(&mut self, result: Result<&Res, &E>) {
         match judge(&self.classify, result) {
             Outcome::Ignored => {}
             Outcome::Success => self.core.record(self.in_time()),

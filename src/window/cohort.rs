@@ -254,6 +254,25 @@ impl Cohorts {
         self.due.store(0, Ordering::Relaxed);
     }
 
+    /// Counts a call that starts now in a cohort that has begun already; else `None`, and nothing was done:
+    /// [`start`](Self::start) it.
+    #[inline]
+    pub(crate) fn join(&self, now: Moment) -> Option<Place> {
+        let cut = self.cut();
+        let (cohort, offset) = cut.place(now.as_nanos());
+        let (stripe, cells) = self.stripes.mine();
+        let cell = &cells[(cohort % CELLS) as usize];
+        // Relaxed, all: see "Orderings".
+        let found = Cell(cell.load(Ordering::Relaxed));
+        if !found.is_of(cut.tag) || found.age(cohort) != 0 || found.is_shut(0) {
+            return None;
+        }
+        let next = Cell::new(cut.tag, cohort, found.offset().max(offset), found.count() + 1).0;
+        cell.compare_exchange(found.0, next, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        self.look_by(now);
+        Some(Place { tag: cut.tag, stripe, cohort: low(cohort, COHORT_BITS) as u32 })
+    }
+
     /// Counts a call that starts now, and gives the number of calls found hung in a cell that was
     /// needed again. No place: it isn't counted here, and will be judged when it ends.
     #[inline]

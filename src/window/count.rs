@@ -51,6 +51,8 @@ struct Layout {
     width: u32,
     owed_bits: u32,
     lap_bits: u32,
+    /// What of a word tells a full ring without failures and slow calls, where only `FULL` is set.
+    spots: u64,
 }
 
 /// At most 1,023 failures are owed at a time.
@@ -65,7 +67,9 @@ impl Layout {
         let width = usize::BITS - n.leading_zeros();
         let owed_bits = width.min(OWED_BITS);
         let rest = 64 - FAILURES - 3 * width - owed_bits;
-        Self { n: n as u64, width, owed_bits, lap_bits: rest.div_ceil(2) }
+        let layout = Self { n: n as u64, width, owed_bits, lap_bits: rest.div_ceil(2), spots: 0 };
+        let head = ((1 << width) - 1) << layout.head();
+        Self { spots: ((1 << layout.lap()) - 1) & !head, ..layout }
     }
 
     const fn slow(self) -> u32 {
@@ -234,6 +238,15 @@ impl CountWindow {
             return Some(ring.counts(self.layout.n));
         }
         self.record_in(word, entry)
+    }
+
+    /// Is it full, without failures and slow calls? Then it doesn't change when one more success comes.
+    #[inline]
+    pub(crate) fn is_spotless(&self, generation: u32) -> bool {
+        // Acquire: as in `record`.
+        let word = self.word.load(Ordering::Acquire);
+        word >> self.layout.generation() == u64::from(generation) & self.layout.generation_mask()
+            && word & self.layout.spots == 1 << FULL
     }
 
     /// [`record`](Self::record), `n` times over, or as often as fills the ring.

@@ -215,6 +215,15 @@ impl TimeWindow {
         Some(self.sum(generation, bucket))
     }
 
+    /// Counts a success at `now`, if nothing bad happened in the last span: else `false`, and nothing was
+    /// done.
+    #[inline]
+    pub(crate) fn record_in_spotless(&self, generation: u32, now: Moment) -> bool {
+        let bucket = self.bucket(now);
+        let slot = &self.stripes.mine().1[(bucket % BUCKETS) as usize];
+        self.is_spotless(bucket) && slot.calls.add(generation, bucket, 1)
+    }
+
     /// Counts a failure of a call that was counted in the bucket of `since` or later, before it failed;
     /// gives the window's counts after it, or `None` as [`record`](Self::record) does.
     pub(crate) fn fail(&self, generation: u32, since: Moment, now: Moment) -> Option<Counts> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// What a command failed with.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const FLAGS: [&str; 2] = ["instructions", "quick"];
+const FLAGS: [&str; 3] = ["check", "instructions", "quick"];
 const VALUES: [&str; 9] =
     ["baseline", "calls", "case", "clients", "contender", "html", "json", "scenario", "seeds"];
 

@@ -10,7 +10,7 @@ use seawall_peers::{allocs, args::Args, canary, cost, drill, http, instructions,
 static COUNTING: allocs::Counting = allocs::Counting;
 
 const HELP: &str = "\
-usage: seawall-peers cost [--quick] [--instructions] [--case NAME] [--contender NAME] [--json FILE]
+usage: seawall-peers cost [--quick] [--check] [--instructions] [--case NAME] [--contender NAME] [--json FILE]
        seawall-peers instructions [--case NAME] [--contender NAME] [--json FILE] [--baseline FILE]
        seawall-peers http [--quick] [--clients N] [--json FILE]
        seawall-peers limits [--quick] [--case NAME] [--contender NAME] [--json FILE] [--html FILE]

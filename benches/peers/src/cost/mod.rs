@@ -5,10 +5,13 @@
 //! changes from round to round; so whatever drifts or disturbs hits all alike. A figure is the
 //! median over the rounds, and what is added over bare is taken within a round.
 //!
+//! `--check` fails on what no noise explains: see [`gate`].
+//!
 //! `ns` is the time of one core per call: from the first thread's start to the last one's end,
 //! times the cores in use, over all calls. With no more threads than cores that is the time per
 //! call and thread; with more, it does not count the waiting for a core.
 
+mod gate;
 mod report;
 mod rounds;
 mod table;
@@ -35,7 +38,7 @@ pub fn command(args: &Args) -> Result<(), Failure> {
     if let Some(path) = args.value("json") {
         std::fs::write(path, format!("{:#}\n", report.to_json()))?;
     }
-    Ok(())
+    if args.has("check") { gate::check(&report) } else { Ok(()) }
 }
 
 /// Measures all cases that `args` lets through.

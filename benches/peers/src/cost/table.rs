@@ -80,6 +80,12 @@ fn block(text: &mut String, case: &Case, rows: &[&Row], lacks: &mut Lacks) {
     _ = writeln!(text, "  {:<18}{:>9}{:>19}{:>19}", "floor", floors[0], floors[1], floors[2]);
 }
 
+/// The time of the best peer that does the same work, at one thread.
+pub(super) fn best_of_the_same_work(rows: &[&Row]) -> Option<f64> {
+    let best = Best::of(rows);
+    best.ns.filter(|_| !best.less)
+}
+
 /// The best peer of a case at one thread: among those that do the same work, else among all.
 struct Best {
     ns: Option<f64>,

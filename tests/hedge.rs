@@ -206,12 +206,16 @@ async fn without_a_token_the_first_call_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hedge_and_a_retry_that_share_a_budget_share_its_tokens() {
-    let budget = Budget::new(BudgetConfig::new().ratio(0.0).floor(0).burst(3)).unwrap();
+    let budget = Budget::new(BudgetConfig::new().ratio(0.0).floor(0).burst(2)).unwrap();
     let hedge = HedgeLayer::new(config().budget(budget.clone())).unwrap();
     let retry = RetryLayer::new(RetryConfig::new("quotes").budget(budget.clone())).unwrap();
     let _ = hedge.layer(Slow::new(&[(300, Ok(1))])).oneshot(ask()).await;
     let _ = retry.layer(Slow::new(&[(0, DOWN)])).oneshot(Ask::read(())).await;
-    assert_eq!(budget.snapshot().tokens, 0, "one for the hedge, two after an answer in doubt");
+    assert_eq!(
+        budget.snapshot().tokens,
+        0,
+        "one for the hedge, one for a repetition, and none for a second"
+    );
     assert_eq!((hedge.handle().snapshot().hedges, retry.handle().snapshot().retries), (1, 1));
 }
 

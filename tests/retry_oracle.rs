@@ -304,8 +304,9 @@ impl Model {
             self.counts.too_late += 1;
             return self.answer(call, end);
         }
-        let doubtful = end.outcome() == Outcome::InDoubt;
-        let price = TOKEN * u128::from(if doubtful { settings.doubt_cost } else { 1 });
+        // What was given up keeps the other side busy; an error that came back does not.
+        let given_up = matches!(end, End::TimedOut);
+        let price = TOKEN * u128::from(if given_up { settings.doubt_cost } else { 1 });
         if self.balance < price {
             self.counts.budget_empty += 1;
             return self.answer(call, end);

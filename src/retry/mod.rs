@@ -90,7 +90,7 @@
 //! | --- | --- | --- |
 //! | no retry | 1.00 | after 5 s |
 //! | three attempts, no budget | 2.95 | **never**: 0 % in the end, 40 s after the trigger |
-//! | three attempts, default `Budget` | 1.10 | after 5 s |
+//! | three attempts, default `Budget` | 1.14 | after 5 s |
 //!
 //! ```text
 //! cargo test --release --features test-util --test storm -- --nocapture

@@ -1,9 +1,11 @@
-//! This library: breaker, bulkhead, timeout, kept answers, canary split, objective and kill switch.
+//! This library: breaker, bulkhead, timeout, retry, kept answers, canary split, objective, kill switch and
+//! metrics.
 //!
 //! All on the system's clock. A single room is put around the backend as its documentation says; kept
 //! answers and the whole stack are the preset's, which shares readings of the clock among its layers.
 //! The preset's parts that a case has no use for are left out.
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
 use seawall::canary::{Canary, CanaryConfig, Split};
@@ -13,9 +15,12 @@ use seawall::http::KeyRules;
 use seawall::key::Key;
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig};
 use seawall::ratio::Ratio;
+use seawall::request::{Marked, Operation};
+use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::slo::{Objective, Slo, SloLayer};
 use seawall::stack::{self, LiftLayer};
 use seawall::stale::{MarkStale, Staleness};
+use seawall::telemetry::Metrics;
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
 use tower::{Layer, ServiceBuilder};
 
@@ -35,6 +40,13 @@ pub(crate) const CLOCK: Clock = Clock::system();
 impl MarkStale for Answer {
     fn mark_stale(self, _: Staleness) -> Self {
         Self { stale: true, ..self }
+    }
+}
+
+/// A read: it may be made again.
+impl Marked for Request {
+    fn operation(&self) -> Operation {
+        Operation::Read
     }
 }
 
@@ -60,6 +72,14 @@ impl Contender for Seawall {
             Work::Timeout => {
                 let config = TimeoutConfig::new("cost").limit(terms::ATTEMPT).clock(CLOCK);
                 Built::same(case, TimeoutLayer::new(config).expect("valid").layer(backend))
+            }
+            Work::Retry => {
+                let layer = RetryLayer::new(RetryConfig::new("cost").clock(CLOCK)).expect("valid");
+                Built::same(case, layer.layer(backend))
+            }
+            Work::Metrics => {
+                let metrics = Metrics::new().recorder(PrometheusBuilder::new().build_recorder());
+                Built::same(case, breaker(count_window().observe(metrics)).layer(backend))
             }
             Work::Canary => {
                 let config = CanaryConfig::new("cost").errors_only(terms::ATTEMPT);

@@ -73,6 +73,7 @@ impl fmt::Display for Room {
 }
 
 /// Why a call was refused or given up.
+#[repr(u64)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

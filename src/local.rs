@@ -9,21 +9,22 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A reference to a layer's shared state, through a count of this service clone's own.
-#[allow(clippy::redundant_allocation)] // the second count is the point
-pub(crate) struct Local<T>(Arc<Arc<T>>);
+/// What a layer shares (a `T` is an `Arc` or two), through a count of this service clone's own.
+pub(crate) struct Local<T>(Arc<T>);
 
-impl<T> Local<T> {
+impl<T: Clone> Local<T> {
     /// For a new service of a layer.
-    pub(crate) fn new(shared: Arc<T>) -> Self {
+    pub(crate) fn new(shared: T) -> Self {
         Self(Arc::new(shared))
     }
 
     /// For a new clone of a service: allocates a count of its own.
     pub(crate) fn fork(&self) -> Self {
-        Self::new(Arc::clone(&self.0))
+        Self::new(T::clone(&self.0))
     }
+}
 
+impl<T> Local<T> {
     /// For a call in flight: allocates nothing.
     #[inline]
     pub(crate) fn share(&self) -> Self {

@@ -1,6 +1,7 @@
 //! Takes a place, calls the inner service, waits, or refuses.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -41,7 +42,7 @@ pub struct Bulkhead<S, C = OneClass, Q = AtOnce> {
 
 /// A [`Local`] of which each clone of the service gets its own.
 #[derive(Debug)]
-struct Fork(Local<Shared>);
+struct Fork(Local<Arc<Shared>>);
 
 impl Clone for Fork {
     fn clone(&self) -> Self {
@@ -50,7 +51,7 @@ impl Clone for Fork {
 }
 
 impl<S, C, Q> Bulkhead<S, C, Q> {
-    pub(super) fn new(inner: S, local: Local<Shared>, rank: C) -> Self {
+    pub(super) fn new(inner: S, local: Local<Arc<Shared>>, rank: C) -> Self {
         Self { inner: Readied::new(inner), local: Fork(local), rank, queue: PhantomData }
     }
 

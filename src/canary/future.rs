@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -75,7 +76,7 @@ where
 
 /// One call of one version; counted when it ends.
 pub struct Counted<Req, Res, C, K: Check<Req, Res>, T> {
-    local: Local<Shared<C, K, T>>,
+    local: Local<Arc<Shared<C, K, T>>>,
     /// `None`: it is of no version, as far as the comparison goes.
     ticket: Option<Ticket>,
     kept: Option<K::Kept>,
@@ -91,7 +92,7 @@ impl<Req, Res, C, K: Check<Req, Res>, T> fmt::Debug for Counted<Req, Res, C, K, 
 impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
     #[inline(always)]
     pub(super) fn new(
-        local: Local<Shared<C, K, T>>,
+        local: Local<Arc<Shared<C, K, T>>>,
         ticket: Option<Ticket>,
         kept: Option<K::Kept>,
     ) -> Self {

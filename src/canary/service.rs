@@ -1,6 +1,7 @@
 //! Shares calls between two versions, or listens to who served them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -27,7 +28,7 @@ use crate::verdict::Arm;
 pub struct Split<B, N, C = ByResult, K = NoCheck> {
     baseline: B,
     canary: N,
-    local: Local<Shared<C, K>>,
+    local: Local<Arc<Shared<C, K>>>,
     ready: Ready,
 }
 
@@ -41,7 +42,7 @@ struct Ready {
 }
 
 impl<B, N, C, K> Split<B, N, C, K> {
-    pub(super) fn new(baseline: B, canary: N, local: Local<Shared<C, K>>) -> Self {
+    pub(super) fn new(baseline: B, canary: N, local: Local<Arc<Shared<C, K>>>) -> Self {
         Self { baseline, canary, local, ready: Ready::default() }
     }
 
@@ -153,11 +154,11 @@ where
 /// Made by a [`WatchLayer`](super::WatchLayer). Readiness is the inner service's.
 pub struct Watch<S, T = Routed, C = ByResult, K = NoCheck> {
     inner: S,
-    local: Local<Shared<C, K, T>>,
+    local: Local<Arc<Shared<C, K, T>>>,
 }
 
 impl<S, T, C, K> Watch<S, T, C, K> {
-    pub(super) fn new(inner: S, local: Local<Shared<C, K, T>>) -> Self {
+    pub(super) fn new(inner: S, local: Local<Arc<Shared<C, K, T>>>) -> Self {
         Self { inner, local }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -27,14 +28,14 @@ pin_project! {
         future: Option<F>,
         // What the plan took from the request. Never moved: it may be the largest part of this.
         context: X,
-        local: Local<Shared<P, C>>,
+        local: Local<Arc<Shared<P, C>>>,
         request: PhantomData<fn(Req)>,
     }
 }
 
 impl<F, P, C, X, Req> ResponseFuture<F, P, C, X, Req> {
     #[inline]
-    pub(super) fn new(future: Option<F>, context: X, local: Local<Shared<P, C>>) -> Self {
+    pub(super) fn new(future: Option<F>, context: X, local: Local<Arc<Shared<P, C>>>) -> Self {
         Self { future, context, local, request: PhantomData }
     }
 }

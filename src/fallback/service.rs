@@ -1,5 +1,6 @@
 //! Shows the plan the request, and calls the inner service.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -31,11 +32,11 @@ use crate::readied::Readied;
 #[derive(Debug)]
 pub struct Fallback<S, P, C = ByResult> {
     inner: Readied<S>,
-    local: Local<Shared<P, C>>,
+    local: Local<Arc<Shared<P, C>>>,
 }
 
 impl<S, P, C> Fallback<S, P, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<P, C>>) -> Self {
+    pub(super) fn new(inner: S, local: Local<Arc<Shared<P, C>>>) -> Self {
         Self { inner: Readied::new(inner), local }
     }
 

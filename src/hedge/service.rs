@@ -1,6 +1,7 @@
 //! Keeps a copy of the request, and calls the inner service.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -22,11 +23,11 @@ use crate::request::{Attempt, Marked, Safe};
 /// through.
 pub struct Hedge<S, C = ErrInDoubt> {
     inner: S,
-    local: Local<Shared<S, C>>,
+    local: Local<Arc<Shared<S, C>>>,
 }
 
 impl<S, C> Hedge<S, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<S, C>>) -> Self {
+    pub(super) fn new(inner: S, local: Local<Arc<Shared<S, C>>>) -> Self {
         Self { inner, local }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -149,7 +150,7 @@ enum Next {
 
 /// All of a call but the attempt that is under way.
 pub(super) struct Ongoing<S, Req, C> {
-    local: Local<Shared<S, C>>,
+    local: Local<Arc<Shared<S, C>>>,
     /// The request for the next attempt, if there may be one.
     spare: Option<Req>,
     operation: Operation,
@@ -177,7 +178,7 @@ impl<S, Req: Marked, C> Ongoing<S, Req, C> {
     /// Before the first attempt: what the request says of itself.
     #[inline]
     pub(super) fn new(
-        local: Local<Shared<S, C>>,
+        local: Local<Arc<Shared<S, C>>>,
         request: &Req,
         spare: Option<Req>,
         limit: u32,

@@ -1,6 +1,7 @@
 //! Marks the request, keeps a copy where another attempt is possible, and calls the inner service.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -22,11 +23,11 @@ use crate::request::{Attempt, Marked};
 /// A request that bears the mark of a retry further out is passed through.
 pub struct Retry<S, C = ErrInDoubt> {
     inner: S,
-    local: Local<Shared<S, C>>,
+    local: Local<Arc<Shared<S, C>>>,
 }
 
 impl<S, C> Retry<S, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<S, C>>) -> Self {
+    pub(super) fn new(inner: S, local: Local<Arc<Shared<S, C>>>) -> Self {
         Self { inner, local }
     }
 

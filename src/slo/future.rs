@@ -1,5 +1,6 @@
 //! The future of an [`Observed`](super::Observed) service, and what it notes.
 
+use std::sync::Arc;
 use super::handle::Core;
 use crate::clock::Moment;
 use crate::error::Carry;
@@ -15,7 +16,7 @@ pub type ResponseFuture<F, C> = Guarded<F, Noted<C>>;
 /// One call that will be noted when it ends.
 #[derive(Debug)]
 pub struct Noted<C> {
-    core: Local<Core>,
+    core: Local<Arc<Core>>,
     classify: C,
     /// When it began, where the objective is about time.
     began: Option<Moment>,
@@ -23,7 +24,7 @@ pub struct Noted<C> {
 
 impl<C> Noted<C> {
     #[inline(always)]
-    pub(super) fn new(core: Local<Core>, classify: C) -> Self {
+    pub(super) fn new(core: Local<Arc<Core>>, classify: C) -> Self {
         let began = if core.within.is_some() { Some(core.now()) } else { None };
         Self { core, classify, began }
     }

@@ -1,5 +1,6 @@
 //! Calls the inner service, and notes how it went.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -16,12 +17,12 @@ use crate::outcome::{ByResult, Classify};
 #[derive(Debug)]
 pub struct Observed<S, C = ByResult> {
     inner: S,
-    core: Local<Core>,
+    core: Local<Arc<Core>>,
     classify: C,
 }
 
 impl<S, C> Observed<S, C> {
-    pub(super) fn new(inner: S, core: Local<Core>, classify: C) -> Self {
+    pub(super) fn new(inner: S, core: Local<Arc<Core>>, classify: C) -> Self {
         Self { inner, core, classify }
     }
 

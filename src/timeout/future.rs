@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         state: State<F>,
-        local: Local<Shared>,
+        local: Local<Arc<Shared>>,
     }
 }
 
@@ -47,12 +48,12 @@ pin_project! {
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(super) fn new(future: F, deadline: Option<Moment>, local: Local<Shared>) -> Self {
+    pub(super) fn new(future: F, deadline: Option<Moment>, local: Local<Arc<Shared>>) -> Self {
         let state = State::Running { future, timer: None, timer_first: false, deadline };
         Self { state, local }
     }
 
-    pub(super) fn refused(local: Local<Shared>) -> Self {
+    pub(super) fn refused(local: Local<Arc<Shared>>) -> Self {
         Self { state: State::Refused, local }
     }
 }

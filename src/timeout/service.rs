@@ -1,5 +1,6 @@
 //! Calls the inner service; the future does the rest.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -17,12 +18,12 @@ use crate::request::{Deadlines, NoDeadline};
 #[derive(Debug)]
 pub struct Timeout<S, D = NoDeadline> {
     inner: S,
-    local: Local<Shared>,
+    local: Local<Arc<Shared>>,
     deadlines: D,
 }
 
 impl<S, D> Timeout<S, D> {
-    pub(super) fn new(inner: S, local: Local<Shared>, deadlines: D) -> Self {
+    pub(super) fn new(inner: S, local: Local<Arc<Shared>>, deadlines: D) -> Self {
         Self { inner, local, deadlines }
     }
 

@@ -52,11 +52,16 @@ impl Settle for Place {
 }
 
 impl<Res, E: Carry> SettleWith<Res, E> for Place {
-    #[inline]
-    fn finished(&mut self, result: Result<&Res, &E>) {
-        if self.since == 0 {
-            return self.local.release(self.class);
+    #[inline(always)]
+    fn finished_quickly(&mut self, _: Result<&Res, &E>) -> bool {
+        let untimed = self.since == 0;
+        if untimed {
+            self.local.release(self.class);
         }
+        untimed
+    }
+
+    fn finished(&mut self, result: Result<&Res, &E>) {
         let since = Moment::from_nanos(self.since);
         match judge(&ByResult, result) {
             Outcome::Success => self.local.release_and_learn(self.class, since, true),

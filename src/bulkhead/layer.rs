@@ -100,13 +100,13 @@ impl Shared {
     }
 
     /// The moment at which a call begins, where that matters.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin(&self) -> Option<Moment> {
         self.adaptive.as_ref().map(|_| self.clock.now())
     }
 
     /// Gives a place back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release(&self, class: Criticality) {
         self.engine.release(class, || self.clock.now());
     }

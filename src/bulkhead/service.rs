@@ -11,7 +11,7 @@ use super::rank::{OneClass, Rank};
 use super::waiting::Joined;
 use crate::clock::Moment;
 use crate::criticality::Criticality;
-use crate::error::{Carry, Reason};
+use crate::error::{Carry, Reason, Rejected};
 use crate::guarded;
 use crate::local::Local;
 use crate::readied::Readied;
@@ -64,6 +64,12 @@ impl<S, C, Q> Bulkhead<S, C, Q> {
 /// When calls may wait, where they can't.
 const NEVER: Option<fn() -> Moment> = None;
 
+/// Refuses a call that has no place, or no inner to call.
+#[inline(never)]
+fn refuse(shared: &Shared, rank: Option<Criticality>, ready: bool) -> Rejected {
+    shared.refuse(reason(shared, rank.unwrap_or_default(), ready), rank)
+}
+
 /// Why a call is refused that has no place, or no inner to call.
 fn reason(shared: &Shared, class: Criticality, ready: bool) -> Reason {
     let engine = &shared.engine;
@@ -90,19 +96,18 @@ where
         self.inner.poll_ready(cx, || engine.is_full(NEVER))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
         let shared = &self.local.0;
         let rank = self.rank.rank(&req);
         let class = rank.unwrap_or_default();
-        let is_ready = match ready {
+        match ready {
             Some(inner) if shared.engine.acquire(class) => {
-                return guarded::call(Place::new(shared.share(), class), || inner.call(req));
+                guarded::call(Place::new(shared.share(), class), || inner.call(req))
             }
-            ready => ready.is_some(),
-        };
-        guarded::refuse(shared.refuse(reason(shared, class, is_ready), rank))
+            ready => guarded::refuse(refuse(shared, rank, ready.is_some())),
+        }
     }
 }
 

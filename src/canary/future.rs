@@ -99,14 +99,12 @@ impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
         Self { local, ticket, kept, of: PhantomData }
     }
 
-    #[inline]
     fn end(&self, ticket: Ticket, outcome: Outcome, answered: Answered) {
         let trial = &self.local.trial;
         if outcome == Outcome::Ignored {
             trial.engine.withdraw(ticket);
         } else {
-            let failed = outcome.is_failure();
-            trial.tell(trial.engine.end(ticket, failed, || trial.clock.now()));
+            trial.end(ticket, outcome.is_failure());
         }
         if trial.sinks.wants_calls() {
             trial.sinks.called(&Call::new(outcome, answered));
@@ -132,7 +130,18 @@ where
     T: Tell<Req, Res>,
     E: Carry,
 {
-    #[inline]
+    #[inline(always)]
+    fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
+        let Some(ticket) = self.ticket else { return true };
+        let trial = &self.local.trial;
+        let only_counts = !ticket.is_late() && self.kept.is_none() && !trial.sinks.wants_calls();
+        if !only_counts || judge(&*self.local.classify, result) != Outcome::Success {
+            return false;
+        }
+        trial.end(ticket, false);
+        true
+    }
+
     fn finished(&mut self, result: Result<&Res, &E>) {
         let Some(mut ticket) = self.ticket else { return };
         if ticket.is_late() {

@@ -11,12 +11,12 @@ use tower_layer::Layer;
 
 use super::check::{Check, Data, Kept, NoCheck, Whole};
 use super::config::CanaryConfig;
-use super::engine::Engine;
+use super::engine::{Due, Engine, Ticket};
 use super::handle::CanaryHandle;
 use super::service::{Split, Watch};
 use super::tell::Routed;
 use crate::clock::Clock;
-use crate::error::{ConfigError, Room};
+use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks};
 use crate::local::Local;
 use crate::outcome::ByResult;
@@ -64,8 +64,20 @@ pub(super) struct Trial {
 }
 
 impl Trial {
+    /// A call ended: counts it, and judges, if it is time to.
+    #[inline(always)]
+    pub(super) fn end(&self, ticket: Ticket, failed: bool) {
+        if let Some(due) = self.engine.count(ticket, failed, || self.clock.now()) {
+            self.judge(due);
+        }
+    }
+
+    #[cold]
+    fn judge(&self, due: Due) {
+        self.tell(self.engine.tick_due(due));
+    }
+
     /// Tells of a judgement, if there was one.
-    #[inline]
     pub(super) fn tell(&self, judgement: Option<Judgement>) {
         if let Some(judgement) = judgement {
             self.tell_of(judgement);
@@ -110,6 +122,12 @@ impl Trial {
                 }
             }
         }
+    }
+
+    /// Neither version can take a call.
+    #[cold]
+    pub(super) fn refuse(&self) -> Rejected {
+        self.sinks.refused(Rejected::new(Room::Canary, Reason::NotReady, self.sinks.name()))
     }
 
     /// A call that was the canary's went to the baseline, because the canary wasn't ready.

@@ -9,7 +9,7 @@ use super::check::{Check, NoCheck};
 use super::future::{Counted, Either, SplitFuture, WatchFuture};
 use super::layer::{Shared, keep};
 use super::tell::{Routed, Tell};
-use crate::error::{Carry, Reason, Rejected, Room};
+use crate::error::Carry;
 use crate::guarded;
 use crate::local::Local;
 use crate::outcome::{ByResult, Classify};
@@ -63,7 +63,7 @@ impl<B, N, C, K> Split<B, N, C, K> {
         trial.count_unready();
         if self.ready.failed {
             let ticket = trial.engine.start(Some(Arm::Canary), || trial.clock.now());
-            trial.tell(trial.engine.end(ticket, true, || trial.clock.now()));
+            trial.end(ticket, true);
         }
     }
 }
@@ -122,7 +122,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let trial = &self.local.trial;
         let ready = Ready { failed: self.ready.failed, ..Ready::default() };
@@ -130,8 +130,7 @@ where
         let arm = trial.engine.draw();
         let canary = arm == Arm::Canary && was.canary;
         if !canary && !was.baseline {
-            let rejected = Rejected::new(Room::Canary, Reason::NotReady, trial.sinks.name());
-            return guarded::refuse(trial.sinks.refused(rejected));
+            return guarded::refuse(trial.refuse());
         }
         let (ticket, kept) = if canary || arm == Arm::Baseline {
             let ticket = trial.engine.start(Some(arm), || trial.clock.now());
@@ -200,7 +199,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let trial = &self.local.trial;
         let arm = self.local.tell.by_request(&req);

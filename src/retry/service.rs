@@ -65,7 +65,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let nested = request.attempt().is_some();
         let limit = if nested { 1 } else { self.local.rules.engine.attempts() };

@@ -1,12 +1,12 @@
 //! The future of an [`Observed`](super::Observed) service, and what it notes.
 
-use std::sync::Arc;
 use super::handle::Core;
 use crate::clock::Moment;
 use crate::error::Carry;
 use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
 use crate::local::Local;
 use crate::outcome::{Classify, Outcome, judge};
+use std::sync::Arc;
 
 /// The response future of an [`Observed`](super::Observed) service.
 ///
@@ -51,7 +51,13 @@ where
     C: Classify<Res, E>,
     E: Carry,
 {
-    #[inline]
+    #[inline(always)]
+    fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
+        self.finished(result);
+        true
+    }
+
+    #[inline(always)]
     fn finished(&mut self, result: Result<&Res, &E>) {
         match judge(&self.classify, result) {
             Outcome::Ignored => {}

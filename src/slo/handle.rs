@@ -79,7 +79,7 @@ impl Core {
         self.clock.now()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&self, good: bool) {
         if self.engine.record(good) {
             self.tick();

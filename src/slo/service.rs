@@ -53,7 +53,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let noted = Noted::new(self.core.share(), self.classify.clone());
         guarded::call(noted, || self.inner.call(req))

@@ -10,7 +10,7 @@ use super::config::CircuitBreakerConfig;
 use super::engine::{Engine, Refusal, Ticket};
 use super::handle::CircuitBreakerHandle;
 use super::service::CircuitBreaker;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Moment, Stopwatch};
 use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks, Transition};
 use crate::local::Local;
@@ -44,7 +44,7 @@ impl<C> Clone for Shared<C> {
 #[derive(Debug)]
 pub(super) struct Circuitry {
     pub(super) engine: Engine,
-    pub(super) clock: Clock,
+    pub(super) clock: Stopwatch,
     pub(super) sinks: Sinks,
     /// The generation last reported; wakes those who wait for a change.
     pub(super) changed: watch::Sender<u32>,
@@ -101,7 +101,7 @@ impl CircuitBreakerLayer {
         let seed = config.seed.unwrap_or_else(rng::entropy);
         let circuit = Circuitry {
             engine: Engine::new(&settings, config.window(), seed),
-            clock: config.clock.clone(),
+            clock: Stopwatch::new(config.clock.clone(), config.shortest(&settings)),
             sinks: config.observers.attach(Room::Breaker, config.name),
             changed: watch::Sender::new(0),
             config: Mutex::new(config),

@@ -142,8 +142,12 @@ impl Clock {
 /// difference to another, which costs a quarter of the reading again.
 #[cfg(target_os = "linux")]
 mod system {
-    use super::{Duration, FIRST_USE, Moment, OnceLock};
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
     use rustix::time::{ClockId, clock_getres, clock_gettime};
+
+    use crate::clock::{FIRST_USE, Moment};
 
     #[inline]
     fn read(id: ClockId) -> Moment {
@@ -176,7 +180,9 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use super::{Duration, Instant, Moment, since_anchor};
+    use std::time::{Duration, Instant};
+
+    use crate::clock::{Moment, since_anchor};
 
     #[inline]
     #[allow(clippy::disallowed_methods)] // the one place that reads it

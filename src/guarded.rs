@@ -134,7 +134,10 @@ where
                 match polled {
                     Poll::Ready(result) => {
                         if !settled {
-                            return settle(owed.0.take(), result);
+                            // A copy, which may be in memory: then the result itself need not be.
+                            let seen = result;
+                            settle(owed.0.take(), seen.as_ref());
+                            return Poll::Ready(seen);
                         }
                         owed.0 = None; // in its place: to move it costs more
                         Poll::Ready(result)
@@ -142,32 +145,27 @@ where
                     Poll::Pending => Poll::Pending,
                 }
             }
-            StateProj::Refused { rejected } => answer(rejected),
+            StateProj::Refused { rejected } => {
+                let rejected = rejected.take().expect("polled after it was done");
+                Poll::Ready(Err(E::from_rejected(rejected)))
+            }
         }
     }
 }
 
 /// Settles what takes more than a few instructions.
 #[inline(never)]
-fn settle<G, Res, E>(debt: Option<G>, result: Result<Res, E>) -> Poll<Result<Res, E>>
+fn settle<G, Res, E>(debt: Option<G>, result: Result<&Res, &E>)
 where
     G: SettleWith<Res, E>,
 {
     let mut owed = Owed(debt);
     let inside = Inside(&mut owed.0);
     if let Some(debt) = &mut *inside.0 {
-        debt.finished(result.as_ref());
+        debt.finished(result);
     }
     mem::forget(inside);
     owed.0 = None;
-    Poll::Ready(result)
-}
-
-/// Out of the way of the calls that were admitted.
-#[inline(never)]
-fn answer<Res, E: Carry>(rejected: &mut Option<Rejected>) -> Poll<Result<Res, E>> {
-    let rejected = rejected.take().expect("polled after it was done");
-    Poll::Ready(Err(E::from_rejected(rejected)))
 }
 
 impl<F, G: Settle> fmt::Debug for Guarded<F, G> {

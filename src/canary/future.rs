@@ -65,7 +65,7 @@ where
 {
     type Output = F::Output;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().of.project() {
             OfProj::Baseline { future } => future.poll(cx),

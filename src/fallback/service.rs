@@ -68,7 +68,7 @@ where
         self.inner.poll_ready(cx, || true)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let context = self.local.plan.context(&req);
         let future = self.inner.take().map(|inner| inner.call(req));

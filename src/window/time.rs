@@ -82,6 +82,7 @@ impl Tally {
     }
 
     /// With `n` more in `bucket`, or in the newer one that has taken its slot.
+    #[inline]
     fn plus(self, generation: u32, bucket: u64, n: u64) -> Self {
         let sum = self.count().saturating_add(n).min(COUNT);
         match self.age(bucket) {

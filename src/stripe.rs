@@ -35,6 +35,16 @@ impl<T> Striped<T> {
         (index as u8, &self.0[index].0)
     }
 
+    /// Whether the calling thread is one of those of this stripe.
+    #[inline]
+    pub(crate) fn is_mine(index: u8, stripes: usize) -> bool {
+        thread_index() & (stripes - 1) == usize::from(index)
+    }
+
+    pub(crate) fn stripes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The stripe with this number.
     #[inline]
     pub(crate) fn at(&self, index: u8) -> &T {

@@ -13,7 +13,7 @@ use super::service::CircuitBreaker;
 use crate::clock::{Moment, Stopwatch};
 use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks, Transition};
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ByResult;
 use crate::rng;
 
@@ -149,6 +149,6 @@ impl<S, C> Layer<S> for CircuitBreakerLayer<C> {
     type Service = CircuitBreaker<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CircuitBreaker::new(inner, Local::new(self.shared.clone()))
+        CircuitBreaker::new(inner, Owner::new(self.shared.clone()))
     }
 }

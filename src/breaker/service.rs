@@ -8,7 +8,7 @@ use super::future::{Admitted, ResponseFuture};
 use super::layer::Shared;
 use crate::error::Carry;
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 use crate::readied::Readied;
 
@@ -20,11 +20,11 @@ use crate::readied::Readied;
 #[derive(Debug)]
 pub struct CircuitBreaker<S, C = ByResult> {
     inner: Readied<S>,
-    local: Local<Shared<C>>,
+    local: Owner<Shared<C>>,
 }
 
 impl<S, C> CircuitBreaker<S, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<C>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Shared<C>>) -> Self {
         Self { inner: Readied::new(inner), local }
     }
 
@@ -36,7 +36,7 @@ impl<S, C> CircuitBreaker<S, C> {
 
 impl<S: Clone, C> Clone for CircuitBreaker<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 
@@ -64,15 +64,15 @@ where
         };
         // A way of its own for nearly every call, so that it is short.
         match circuit.engine.admit_quickly(|| circuit.clock.now()) {
-            Some(ticket) => admitted(&self.local, ticket, inner, req),
-            None => call_slowly(&self.local, inner, req),
+            Some(ticket) => admitted(&mut self.local, ticket, inner, req),
+            None => call_slowly(&mut self.local, inner, req),
         }
     }
 }
 
 #[inline(always)]
 fn admitted<S: Service<Req>, C, Req>(
-    local: &Local<Shared<C>>,
+    local: &mut Owner<Shared<C>>,
     ticket: Ticket,
     inner: &mut S,
     req: Req,
@@ -83,7 +83,7 @@ fn admitted<S: Service<Req>, C, Req>(
 /// Calls, or refuses, in whatever state.
 #[inline(never)]
 fn call_slowly<S: Service<Req>, C, Req>(
-    local: &Local<Shared<C>>,
+    local: &mut Owner<Shared<C>>,
     inner: &mut S,
     req: Req,
 ) -> ResponseFuture<S::Future, C> {

@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::criticality::Criticality;
 use crate::error::{Carry, Reason, Rejected};
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::readied::Readied;
 use crate::request::{Deadlines, NoDeadline};
 
@@ -35,24 +35,14 @@ pub struct Queued<D = NoDeadline>(PhantomData<D>);
 #[derive(Clone, Debug)]
 pub struct Bulkhead<S, C = OneClass, Q = AtOnce> {
     inner: Readied<S>,
-    local: Fork,
+    local: Owner<Arc<Shared>>,
     rank: C,
     queue: PhantomData<Q>,
 }
 
-/// A [`Local`] of which each clone of the service gets its own.
-#[derive(Debug)]
-struct Fork(Local<Arc<Shared>>);
-
-impl Clone for Fork {
-    fn clone(&self) -> Self {
-        Self(self.0.fork())
-    }
-}
-
 impl<S, C, Q> Bulkhead<S, C, Q> {
-    pub(super) fn new(inner: S, local: Local<Arc<Shared>>, rank: C) -> Self {
-        Self { inner: Readied::new(inner), local: Fork(local), rank, queue: PhantomData }
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared>>, rank: C) -> Self {
+        Self { inner: Readied::new(inner), local, rank, queue: PhantomData }
     }
 
     /// The inner service.
@@ -92,14 +82,14 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let engine = &self.local.0.engine;
+        let engine = &self.local.engine;
         self.inner.poll_ready(cx, || engine.is_full(NEVER))
     }
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
-        let shared = &self.local.0;
+        let shared = &mut self.local;
         let rank = self.rank.rank(&req);
         let class = rank.unwrap_or_default();
         match ready {
@@ -124,7 +114,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let shared = &self.local.0;
+        let shared = &self.local;
         self.inner.poll_ready(cx, || {
             let waits = !shared.max_wait().is_zero();
             shared.engine.is_full(waits.then_some(|| shared.clock.now()))
@@ -134,7 +124,7 @@ where
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
-        let shared = &self.local.0;
+        let shared = &mut self.local;
         let rank = self.rank.rank(&req);
         let class = rank.unwrap_or_default();
         let Some(inner) = ready else {

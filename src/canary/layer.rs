@@ -18,7 +18,7 @@ use super::tell::Routed;
 use crate::clock::Clock;
 use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks};
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ByResult;
 use crate::ratio::Ratio;
 use crate::rng;
@@ -237,7 +237,7 @@ impl<C, K> Canary<C, K> {
 
     /// A service that shares its calls between the two versions.
     pub fn split<B, N>(&self, baseline: B, canary: N) -> Split<B, N, C, K> {
-        Split::new(baseline, canary, Local::new(Arc::clone(&self.shared)))
+        Split::new(baseline, canary, Owner::new(Arc::clone(&self.shared)))
     }
 
     /// A layer that doesn't route, but compares: `tell` says which version serves a call
@@ -277,7 +277,7 @@ impl<S, T, C, K> Layer<S> for WatchLayer<T, C, K> {
     type Service = Watch<S, T, C, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Watch::new(inner, Local::new(Arc::clone(&self.shared)))
+        Watch::new(inner, Owner::new(Arc::clone(&self.shared)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::layer::{Shared, keep};
 use super::tell::{Routed, Tell};
 use crate::error::Carry;
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 use crate::verdict::Arm;
 
@@ -28,7 +28,7 @@ use crate::verdict::Arm;
 pub struct Split<B, N, C = ByResult, K = NoCheck> {
     baseline: B,
     canary: N,
-    local: Local<Arc<Shared<C, K>>>,
+    local: Owner<Arc<Shared<C, K>>>,
     ready: Ready,
 }
 
@@ -42,7 +42,7 @@ struct Ready {
 }
 
 impl<B, N, C, K> Split<B, N, C, K> {
-    pub(super) fn new(baseline: B, canary: N, local: Local<Arc<Shared<C, K>>>) -> Self {
+    pub(super) fn new(baseline: B, canary: N, local: Owner<Arc<Shared<C, K>>>) -> Self {
         Self { baseline, canary, local, ready: Ready::default() }
     }
 
@@ -71,7 +71,7 @@ impl<B, N, C, K> Split<B, N, C, K> {
 impl<B: Clone, N: Clone, C, K> Clone for Split<B, N, C, K> {
     fn clone(&self) -> Self {
         // A clone of a canary that failed may be another connection: it is polled again.
-        Self::new(self.baseline.clone(), self.canary.clone(), self.local.fork())
+        Self::new(self.baseline.clone(), self.canary.clone(), self.local.clone())
     }
 }
 
@@ -153,11 +153,11 @@ where
 /// Made by a [`WatchLayer`](super::WatchLayer). Readiness is the inner service's.
 pub struct Watch<S, T = Routed, C = ByResult, K = NoCheck> {
     inner: S,
-    local: Local<Arc<Shared<C, K, T>>>,
+    local: Owner<Arc<Shared<C, K, T>>>,
 }
 
 impl<S, T, C, K> Watch<S, T, C, K> {
-    pub(super) fn new(inner: S, local: Local<Arc<Shared<C, K, T>>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<C, K, T>>>) -> Self {
         Self { inner, local }
     }
 
@@ -169,7 +169,7 @@ impl<S, T, C, K> Watch<S, T, C, K> {
 
 impl<S: Clone, T, C, K> Clone for Watch<S, T, C, K> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 

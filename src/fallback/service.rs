@@ -8,7 +8,7 @@ use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::plan::Plan;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 use crate::readied::Readied;
 
@@ -32,11 +32,11 @@ use crate::readied::Readied;
 #[derive(Debug)]
 pub struct Fallback<S, P, C = ByResult> {
     inner: Readied<S>,
-    local: Local<Arc<Shared<P, C>>>,
+    local: Owner<Arc<Shared<P, C>>>,
 }
 
 impl<S, P, C> Fallback<S, P, C> {
-    pub(super) fn new(inner: S, local: Local<Arc<Shared<P, C>>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<P, C>>>) -> Self {
         Self { inner: Readied::new(inner), local }
     }
 
@@ -48,7 +48,7 @@ impl<S, P, C> Fallback<S, P, C> {
 
 impl<S: Clone, P, C> Clone for Fallback<S, P, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::future::{Ongoing, ResponseFuture};
 use super::layer::Shared;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{Classify, ErrInDoubt};
 use crate::request::{Attempt, Marked, Safe};
 
@@ -23,11 +23,11 @@ use crate::request::{Attempt, Marked, Safe};
 /// through.
 pub struct Hedge<S, C = ErrInDoubt> {
     inner: S,
-    local: Local<Arc<Shared<S, C>>>,
+    local: Owner<Arc<Shared<S, C>>>,
 }
 
 impl<S, C> Hedge<S, C> {
-    pub(super) fn new(inner: S, local: Local<Arc<Shared<S, C>>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<S, C>>>) -> Self {
         Self { inner, local }
     }
 
@@ -39,7 +39,7 @@ impl<S, C> Hedge<S, C> {
 
 impl<S: Clone, C> Clone for Hedge<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::future::{Ongoing, ResponseFuture};
 use super::layer::Shared;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{Classify, ErrInDoubt};
 use crate::request::{Attempt, Marked};
 
@@ -23,11 +23,11 @@ use crate::request::{Attempt, Marked};
 /// A request that bears the mark of a retry further out is passed through.
 pub struct Retry<S, C = ErrInDoubt> {
     inner: S,
-    local: Local<Arc<Shared<S, C>>>,
+    local: Owner<Arc<Shared<S, C>>>,
 }
 
 impl<S, C> Retry<S, C> {
-    pub(super) fn new(inner: S, local: Local<Arc<Shared<S, C>>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<S, C>>>) -> Self {
         Self { inner, local }
     }
 
@@ -39,7 +39,7 @@ impl<S, C> Retry<S, C> {
 
 impl<S: Clone, C> Clone for Retry<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 

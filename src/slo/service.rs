@@ -8,7 +8,7 @@ use super::future::{Noted, ResponseFuture};
 use super::handle::Core;
 use crate::error::Carry;
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 
 /// A service whose calls are recorded against an objective.
@@ -17,12 +17,12 @@ use crate::outcome::{ByResult, Classify};
 #[derive(Debug)]
 pub struct Observed<S, C = ByResult> {
     inner: S,
-    core: Local<Arc<Core>>,
+    core: Owner<Arc<Core>>,
     classify: C,
 }
 
 impl<S, C> Observed<S, C> {
-    pub(super) fn new(inner: S, core: Local<Arc<Core>>, classify: C) -> Self {
+    pub(super) fn new(inner: S, core: Owner<Arc<Core>>, classify: C) -> Self {
         Self { inner, core, classify }
     }
 
@@ -34,7 +34,7 @@ impl<S, C> Observed<S, C> {
 
 impl<S: Clone, C: Clone> Clone for Observed<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.core.fork(), self.classify.clone())
+        Self::new(self.inner.clone(), self.core.clone(), self.classify.clone())
     }
 }
 

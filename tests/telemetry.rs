@@ -453,6 +453,11 @@ mod log {
     use tracing_subscriber::layer::{Context, SubscriberExt};
     use tracing_subscriber::registry::Registry;
 
+    use seawall::event::{Gravity, Notice, Turn};
+    use seawall::notify::{Log, Notifier, NotifierConfig};
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
     type Line = BTreeMap<String, String>;
 
     #[derive(Default)]
@@ -528,6 +533,40 @@ mod log {
         let got: Vec<_> =
             lines.iter().map(|(level, line)| (*level, line["event"].as_str())).collect();
         assert_eq!(got, [(Level::ERROR, "exhausted"), (Level::WARN, "saturated")]);
+    }
+
+    #[test]
+    fn an_alert_is_one_line_in_the_log_and_so_is_its_end() {
+        let tell = || {
+            let config = NotifierConfig::new().channel(Log::new());
+            let notifier = Notifier::new(config.gap(MOMENT, MOMENT)).unwrap();
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let sent = |times| {
+                let notifier = &notifier;
+                async move {
+                    while notifier.standing()[0].sent < times {
+                        tokio::time::sleep(MOMENT).await;
+                    }
+                }
+            };
+            runtime.enable_time().build().unwrap().block_on(async {
+                for (turn, times) in [(Turn::Begins, 1), (Turn::Ends, 2)] {
+                    notifier.tell(&Notice::new("disk", turn, Gravity::Critical, "it is full"));
+                    tokio::select! {
+                        () = notifier.drive() => {}
+                        () = sent(times) => {}
+                    }
+                }
+            });
+        };
+        // Each on a thread of its own, and yet to the subscriber that was current here.
+        let lines = logged(|| {}, tell);
+        let got: Vec<_> = lines
+            .iter()
+            .map(|(level, line)| (*level, line["subject"].as_str(), line["state"].as_str()))
+            .collect();
+        assert_eq!(got, [(Level::ERROR, "disk", "firing"), (Level::INFO, "disk", "cleared")]);
+        assert_eq!((&*lines[0].1["severity"], &*lines[0].1["message"]), ("critical", "it is full"));
     }
 
     #[test]

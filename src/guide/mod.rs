@@ -2,6 +2,7 @@
 //!
 //! | guide | for whom |
 //! | --- | --- |
+//! | [`alerts`] | who must be told, and not too often |
 //! | [`breaker`] | who wants to know why a circuit opened, or to tune one |
 //! | [`concurrency`] | who must say how many calls may be in flight, and which go first |
 //! | [`canary`] | who wants to know why a canary was rolled back, or why it can be trusted that it wasn't |
@@ -12,6 +13,7 @@
 //! | [`runbook`] | who is woken: for each failure mode what it means and what to do |
 //! | [`terms`] | who comes from another library of this kind |
 
+pub mod alerts;
 pub mod breaker;
 pub mod canary;
 pub mod concurrency;

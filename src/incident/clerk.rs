@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use super::impact::{Impact, Minute};
 use super::record::{Entry, Incident};
-use super::severity::Severity;
 use crate::clock::Moment;
 use crate::error::Room;
+use crate::event::Severity;
 use crate::event::{Event, Turn};
 use crate::ratio::Ratio;
 

@@ -4,8 +4,9 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::record::{Entry, Incident};
-use super::wall::Utc;
 use crate::clock::Moment;
+use crate::quoted::Quoted;
+use crate::wall::Utc;
 
 impl Incident {
     /// The incident as JSON lines: one line for the incident itself (`"type":"incident"`), then one an
@@ -84,17 +85,7 @@ impl fmt::Display for Json<'_> {
             Self::Null => f.write_str("null"),
             Self::Time(at) => write!(f, "\"{at}\""),
             Self::Seconds(span) => write!(f, "{}.{:03}", span.as_secs(), span.subsec_millis()),
-            Self::Text(text) => {
-                f.write_char('"')?;
-                for c in text.chars() {
-                    match c {
-                        '"' | '\\' => write!(f, "\\{c}")?,
-                        c if c < ' ' => write!(f, "\\u{:04x}", u32::from(c))?,
-                        c => f.write_char(c)?,
-                    }
-                }
-                f.write_char('"')
-            }
+            Self::Text(text) => Quoted(text).fmt(f),
         }
     }
 }

@@ -60,11 +60,9 @@ mod impact;
 mod json;
 mod post_mortem;
 mod record;
-mod severity;
 mod timeline;
-mod wall;
 
+pub use crate::event::Severity;
 pub use impact::Impact;
 pub use record::{Entry, Incident};
-pub use severity::Severity;
 pub use timeline::{Timeline, TimelineConfig};

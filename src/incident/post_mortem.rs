@@ -5,9 +5,9 @@ use std::fmt::{self, Write as _};
 
 use super::actions;
 use super::record::{Entry, Incident};
-use super::wall::{Span, Utc};
 use crate::error::Room;
 use crate::event::Gravity;
+use crate::wall::{Span, Utc};
 
 /// Where people have to go on.
 const TO_ANSWER: &str = "_to be answered by those who know the system_";
@@ -219,10 +219,6 @@ impl Incident {
         }
         let what = "Add what helped this time to the runbook.";
         writeln!(out, "| {what} | _name_ | _date_ | guide/runbook/index.html |")
-    }
-
-    fn first_symptom(&self) -> Option<&Entry> {
-        self.entries().find(|entry| entry.at >= self.detected_at && entry.layer.is_some())
     }
 }
 

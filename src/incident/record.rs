@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use super::impact::Impact;
-use super::severity::Severity;
 use crate::clock::Moment;
 use crate::error::Room;
-use crate::event::{Event, Gravity};
+use crate::event::{Event, Gravity, Notice, Severity, Turn};
 use crate::ratio::Ratio;
+use crate::wall::Span;
 
 /// How many entries of an incident are kept: the first half of them from its beginning, the rest the
 /// newest.
@@ -104,6 +104,38 @@ impl Incident {
     /// The timeline, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.first.iter().chain(&self.rest)
+    }
+
+    /// What there is to tell of it: that it goes on, or that it has recovered, its severity, what it did
+    /// to callers, and its first symptom.
+    pub fn notice(&self) -> Notice {
+        let turn = if self.recovered_at.is_some() { Turn::Ends } else { Turn::Begins };
+        let gravity = match self.severity {
+            Severity::P1 | Severity::P2 => Gravity::Critical,
+            Severity::P3 | Severity::P4 => Gravity::Warning,
+        };
+        let Impact { calls, failed, substitutes, .. } = self.impact;
+        let stands = match (self.time_to_recover(), self.mitigated_at) {
+            (Some(after), _) => format!("recovered after {}", Span(after)),
+            (None, Some(_)) => "goes on, mitigated".to_owned(),
+            (None, None) => "goes on".to_owned(),
+        };
+        let text = format!(
+            "incident {} {stands}: of {calls} calls {failed} failed and {substitutes} got a substitute",
+            self.number
+        );
+        let mut notice = Notice::new(format!("incident/{}", self.number), turn, gravity, text);
+        notice.severity = Some(self.severity);
+        if let Some(first) = self.first_symptom() {
+            notice.text += &format!("; first symptom: {} {}", first.name, first.text);
+            notice.runbook = first.runbook;
+        }
+        notice
+    }
+
+    /// The entry that opened it; `None` if its middle was left out.
+    pub(super) fn first_symptom(&self) -> Option<&Entry> {
+        self.entries().find(|entry| entry.at >= self.detected_at && entry.layer.is_some())
     }
 
     /// How many entries of its middle weren't kept.

@@ -34,7 +34,7 @@
 //! let incident = timeline.incidents().pop().unwrap();
 //! assert_eq!((incident.impact.calls, incident.impact.failed), (3, 3));
 //! assert_eq!(incident.severity.as_str(), "P1");
-//! println!("{}", incident.post_mortem());
+//! println!("{incident}\n\n{}", incident.post_mortem());
 //! # }
 //! ```
 //!
@@ -60,6 +60,8 @@ mod impact;
 mod json;
 mod post_mortem;
 mod record;
+mod rows;
+mod text;
 mod timeline;
 
 pub use crate::event::Severity;

@@ -55,8 +55,12 @@ pub struct Incident {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// When.
+    /// When; of what repeated itself, when first.
     pub at: Moment,
+    /// How often: a circuit whose probes fail again and again is one entry.
+    pub times: u64,
+    /// When last.
+    pub until: Moment,
     /// The kind of layer that told it; `None` for a [note](super::Timeline::note).
     pub layer: Option<Room>,
     /// The instance that told it, or who wrote the note.
@@ -75,6 +79,8 @@ impl Entry {
     pub(super) fn of(event: &Event) -> Self {
         Self {
             at: event.at,
+            times: 1,
+            until: event.at,
             layer: Some(event.room),
             name: event.name.into(),
             event: event.kind.as_str(),
@@ -83,6 +89,27 @@ impl Entry {
             runbook: event.kind.runbook(),
         }
     }
+
+    /// Is it of the same teller?
+    fn is_beside(&self, other: &Self) -> bool {
+        self.layer.is_some() && (self.layer, &self.name) == (other.layer, &other.name)
+    }
+}
+
+/// Does `entry` repeat what the last ones tell: of one teller, b, a, b, and now a? Then the a that is there
+/// takes it in.
+fn again(entries: &mut [Entry], entry: &Entry) -> bool {
+    let [.., before, told, between] = entries else { return false };
+    // An operator's words are never the same twice, and nothing of them is lost.
+    let repeats = before.event != told.event
+        && (before.event, &before.text) == (between.event, &between.text)
+        && told.event == entry.event;
+    let beside = [&*before, told, between].iter().all(|one| one.is_beside(entry));
+    if repeats && beside {
+        told.times += 1;
+        (told.until, told.text) = (entry.at, entry.text.clone());
+    }
+    repeats && beside
 }
 
 impl Incident {
@@ -160,6 +187,20 @@ impl Incident {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
+        let tail = if self.rest.is_empty() {
+            again(&mut self.first, &entry)
+        } else {
+            again(self.rest.make_contiguous(), &entry)
+        };
+        match tail {
+            // What lay between says nothing new either.
+            true if self.rest.is_empty() => _ = self.first.pop(),
+            true => _ = self.rest.pop_back(),
+            false => self.keep(entry),
+        }
+    }
+
+    fn keep(&mut self, entry: Entry) {
         if self.first.len() < MOST_ENTRIES / 2 {
             return self.first.push(entry);
         }

@@ -6,7 +6,9 @@
 //! any lock; a panic in one is caught, counted, and touches nothing else.
 
 mod describe;
+mod notice;
 mod runbook;
+mod severity;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +24,9 @@ use crate::ratio::Ratio;
 use crate::verdict::Judgement;
 
 pub use describe::{Gravity, Symptom, Turn};
+pub use notice::Notice;
+pub(crate) use notice::Weight;
+pub use severity::Severity;
 
 /// Something that happened in one layer.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,13 +17,15 @@
 //! | [`hedge`] | makes a slow read twice, and takes the first answer |
 //! | [`slo`] | tells that an objective's error budget burns too fast |
 //! | [`incident`] | writes the timeline of an incident, and the beginnings of its post-mortem |
+//! | [`notify`] | has people told, once, and that it is over |
 //! | [`telemetry`] | shows outside what goes on inside: metrics and log events |
 //! | [`ready`] | waits for a client's readiness inside the call |
 //! | `http` | whole bodies, outcomes, keys and cache rules of HTTP (feature `http`) |
 //!
 //! What they share: how calls end ([`outcome`]), what travels with a request ([`request`]), what a refusal
 //! says ([`error`]), how stale answers are marked ([`stale`]), who listens ([`event`], and [`audit`]
-//! for rollouts), time ([`clock`]), and what happens when nobody calls ([`drive`]).
+//! for rollouts), time ([`clock`]), what is done beside calls ([`work`]), and what happens when nobody calls
+//! ([`drive`]).
 //!
 //! # Features
 //! | feature | what it adds |
@@ -46,6 +48,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempt;
 pub mod audit;
 pub mod breaker;
 pub mod budget;
@@ -69,7 +72,9 @@ pub mod kill_switch;
 mod live;
 mod local;
 pub mod measure;
+pub mod notify;
 pub mod outcome;
+mod quoted;
 pub mod ratio;
 mod readied;
 pub mod ready;
@@ -88,7 +93,9 @@ pub mod telemetry;
 pub mod tick;
 pub mod timeout;
 pub mod verdict;
+mod wall;
 mod window;
+pub mod work;
 
 pub use error::{BoxError, Carry, ConfigError, Error, Rejected};
 

@@ -1,12 +1,12 @@
 //! Keeps the house standing: imports point down, rooms are strangers, engines are pure.
 //!
 //! ```text
-//!  4 roof        stack/ http/ guide/ (see every room)   telemetry/ incident/ (see floors 0 and 1)
+//!  4 roof        stack/ http/ guide/ (see every room)   telemetry/ incident/ notify/ (see floors 0 and 1)
 //!  3 middleware  <room>/{mod,layer,service,future,handle}.rs
 //!  2 engines     <room>/{everything else}.rs: no tower, tokio, Poll; nothing of floor 3
 //!  1 vocabulary  outcome event audit verdict steer tick measure key stale retry_after request
-//!                budget window stats; and, for the middleware alone, readied and guarded
-//!  0 ground      sync clock ratio rng error criticality local live stripe
+//!                budget window stats work; and, not for engines, readied, guarded and attempt
+//!  0 ground      sync clock ratio rng error criticality local live stripe quoted wall
 //! ```
 //!
 //! A new file of the ground or the vocabulary is named in [`GROUND`] or [`VOCABULARY`]; any other
@@ -18,8 +18,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor 0.
-const GROUND: &[&str] =
-    &["sync", "clock", "ratio", "rng", "error", "criticality", "local", "live", "stripe"];
+const GROUND: &[&str] = &[
+    "sync",
+    "clock",
+    "ratio",
+    "rng",
+    "error",
+    "criticality",
+    "local",
+    "live",
+    "stripe",
+    "quoted",
+    "wall",
+];
 /// Floor 1.
 const VOCABULARY: &[&str] = &[
     "outcome",
@@ -36,13 +47,16 @@ const VOCABULARY: &[&str] = &[
     "budget",
     "window",
     "stats",
+    "work",
 ];
-/// What all rooms' middleware shares: floor 1 too, but made of tower's words, and not for engines.
-const SHARED_MIDDLEWARE: [&str; 2] = ["readied", "guarded"];
+/// What middleware and listeners share: floor 1 too, but made of tower's words, and not for engines.
+const SHARED_MIDDLEWARE: [&str; 3] = ["readied", "guarded", "attempt"];
+/// The one of them that waits: work beside all calls has a limit of time.
+const WAITS: [&str; 1] = ["attempt"];
 /// The roof's folders that see every room.
 const ROOF: [&str; 3] = ["stack", "http", "guide"];
 /// The roof's folders that see floors 0 and 1 alone.
-const LISTENERS: [&str; 2] = ["telemetry", "incident"];
+const LISTENERS: [&str; 3] = ["telemetry", "incident", "notify"];
 /// The files of a room that are its middleware; `mod` is the doorplate and re-exports from both.
 const MIDDLEWARE: [&str; 5] = ["mod", "layer", "service", "future", "handle"];
 /// Crates of the roof: HTTP is spoken there, over the vocabulary's traits.
@@ -120,7 +134,7 @@ fn sees(from: Place<'_>, to: Place<'_>) -> bool {
         (_, Ground) => true,
         (Ground, _) => false,
         (_, Vocabulary) => true,
-        (SharedMiddleware | Middleware(_), SharedMiddleware) => true,
+        (SharedMiddleware | Middleware(_) | Listener(_), SharedMiddleware) => true,
         (Listener(own), Listener(other)) => own == other,
         (Engine(room), Engine(other)) => room == other,
         (Middleware(room), Engine(other) | Middleware(other)) => room == other,
@@ -135,8 +149,8 @@ fn may_use(from: Place<'_>, file: &[&str], path: &[&str]) -> bool {
     match from {
         Place::Top | Place::Roof | Place::Listener(_) => true,
         Place::Middleware(_) => !web,
-        // Needs no timer and no runtime.
-        Place::SharedMiddleware => !web && path[0] != "tokio",
+        // Needs no timer and no runtime, but for the one that waits.
+        Place::SharedMiddleware => !web && (path[0] != "tokio" || file == WAITS),
         Place::Engine(_) | Place::Vocabulary => !tower && !web,
         Place::Ground => (!tower && !web) || (file == ["clock"] && path.starts_with(&CLOCK_MAY)),
     }

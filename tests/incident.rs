@@ -179,41 +179,74 @@ fn a_note_without_an_incident_has_no_place() {
     assert!(!timeline(&clock).note("alice", "all is well"));
 }
 
+/// A circuit and an objective under one timeline; a second of calls to both, that go well or don't.
+struct Burning {
+    timeline: Timeline,
+    circuit: CircuitBreakerHandle,
+    second: Box<dyn Fn(bool)>,
+}
+
+impl Burning {
+    fn new(config: TimelineConfig) -> Self {
+        let (clock, hand) = Clock::manual();
+        let timeline = Timeline::new(config.clock(clock.clone()).wall(wall()));
+        let objective = Objective::availability("checkout", 0.999);
+        let slo = Slo::new(objective.clock(clock.clone()).observe(timeline.clone())).unwrap();
+        let config = CircuitBreakerConfig::new("payments").clock(clock).observe(timeline.clone());
+        let layer = CircuitBreakerLayer::new(config.consecutive_failures(5)).unwrap();
+        let service = layer.layer(service_fn(|fails: bool| {
+            ready(if fails { Err("503") } else { Ok(()) }.map_err(BoxError::from))
+        }));
+        let ticked = timeline.clone();
+        let second = Box::new(move |good: bool| {
+            for _ in 0..100 {
+                slo.record(good);
+            }
+            let _ = tokio_test::block_on(service.clone().oneshot(!good));
+            hand.advance(Duration::from_secs(1));
+            slo.tick();
+            ticked.tick();
+        });
+        Self { timeline, circuit: layer.handle(), second }
+    }
+
+    fn seconds(&self, n: u32, good: bool) {
+        (0..n).for_each(|_| (self.second)(good));
+    }
+}
+
 #[test]
 fn a_burn_alert_that_ends_late_belongs_to_its_incident_and_does_not_keep_it_open() {
-    let (clock, hand) = Clock::manual();
-    let timeline = timeline(&clock);
-    let objective = Objective::availability("checkout", 0.999);
-    let slo = Slo::new(objective.clock(clock.clone()).observe(timeline.clone())).unwrap();
-    let config = CircuitBreakerConfig::new("payments").clock(clock).observe(timeline.clone());
-    let circuit = CircuitBreakerLayer::new(config.consecutive_failures(5)).unwrap();
-    let service = circuit.layer(service_fn(|fails: bool| {
-        ready(if fails { Err("503") } else { Ok(()) }.map_err(BoxError::from))
-    }));
-    let second = |good: bool| {
-        for _ in 0..100 {
-            slo.record(good);
-        }
-        let _ = tokio_test::block_on(service.clone().oneshot(!good));
-        hand.advance(Duration::from_secs(1));
-        slo.tick();
-        timeline.tick();
-    };
-    (0..600).for_each(|_| second(true));
-    (0..70).for_each(|_| second(false));
-    let burning = timeline.incidents().pop().unwrap();
+    let rig = Burning::new(TimelineConfig::new());
+    rig.seconds(600, true);
+    rig.seconds(70, false);
+    let burning = rig.timeline.incidents().pop().unwrap();
     assert!(burning.entries().any(|entry| entry.event == "budget_burns"));
     assert_eq!(burning.recovered_at, None);
-    circuit.handle().reset();
-    (0..61).for_each(|_| second(true));
-    let over = timeline.incidents().pop().unwrap();
+    rig.circuit.reset();
+    rig.seconds(61, true);
+    let over = rig.timeline.incidents().pop().unwrap();
     assert!(over.over, "though its burn alert still fires");
     let entries = over.entries().count();
-    (0..600).for_each(|_| second(true));
-    let after = timeline.incidents();
+    rig.seconds(600, true);
+    let after = rig.timeline.incidents();
     assert_eq!(after.len(), 1, "the end of an alert opens nothing");
     assert!(after[0].entries().count() > entries, "it is told where it belongs");
     assert_eq!(after[0].time_to_recover(), over.time_to_recover());
+}
+
+#[test]
+fn a_burn_alert_that_ends_before_it_is_calm_does_not_make_the_recovery_later() {
+    let rig = Burning::new(TimelineConfig::new().calm(Duration::from_secs(3_600)));
+    rig.seconds(600, true);
+    rig.seconds(70, false);
+    rig.circuit.reset();
+    let recovered = rig.timeline.incidents()[0].recovered_at;
+    assert!(recovered.is_some());
+    rig.seconds(600, true);
+    let incident = rig.timeline.incidents().pop().unwrap();
+    assert!(incident.entries().any(|entry| entry.event == "budget_burn_ended") && !incident.over);
+    assert_eq!(incident.recovered_at, recovered);
 }
 
 #[test]
@@ -412,6 +445,49 @@ fn each_line_of_the_export_is_json_and_says_what_the_incident_says() {
     let note = lines.iter().find(|line| line["event"] == "note").unwrap();
     assert_eq!(note["text"], "the payment service's pods restart | rolling back \"41\"");
     assert!(lines[1..].iter().all(|line| line["type"] == "entry" && line["incident"] == 1));
+}
+
+#[test]
+fn what_somebody_typed_makes_no_heading_and_no_cell_of_its_own() {
+    let rig = Rig::new();
+    rig.second(10, 10);
+    rig.timeline.note("eve\n## Blame", "one | two\r\n\n## Empty\n");
+    let incident = rig.last();
+    let text = incident.post_mortem();
+    for section in text.split("\n## ").skip(1) {
+        assert!(!section.starts_with("Empty") && !section.starts_with("Blame"), "{text}");
+        let lines = section.lines().skip(1).filter(|line| !line.trim().is_empty()).count();
+        assert!(lines > 0, "empty: {section}");
+    }
+    let row = text.lines().find(|line| line.contains("one \\|")).expect("a row of the timeline");
+    assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
+    assert_eq!(incident.to_string().lines().count(), 3 + 3, "one line a row: {incident}");
+}
+
+#[test]
+fn probes_that_fail_again_and_again_are_one_entry_and_leave_room_for_the_rest() {
+    let rig = Rig::new();
+    rig.second(10, 10);
+    for _ in 0..1_000 {
+        rig.hand.advance(Duration::from_secs(5));
+        (rig.call)(true);
+    }
+    rig.timeline.note("alice", "asked the bank");
+    let told: Vec<_> = rig
+        .last()
+        .entries()
+        .map(|entry| (entry.event, entry.times, entry.at <= entry.until))
+        .collect();
+    let want = [
+        ("circuit_opened", 1, true),
+        ("circuit_half_opened", 1, true),
+        ("circuit_opened", 1_000, true),
+        ("note", 1, true),
+    ];
+    assert_eq!(told, want);
+    assert_eq!(rig.last().left_out(), 0);
+    let last = rig.last().to_string();
+    assert!(last.contains("1 of 1 probes failed (1000 times, until 1 h 23 min)"), "{last}");
 }
 
 #[test]

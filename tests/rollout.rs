@@ -4,6 +4,9 @@
 mod common;
 #[path = "rollout/hooks.rs"]
 mod hooks;
+#[cfg(feature = "webhook")]
+#[path = "rollout/loopback.rs"]
+mod loopback;
 #[path = "rollout/orders.rs"]
 mod orders;
 #[path = "rollout/restart.rs"]

@@ -180,6 +180,25 @@ fn absurd_objectives_are_typed_errors() {
         let objective = Objective::availability("x", 0.99).factors(14.4, factor, 1.0);
         assert_eq!(Slo::new(objective).unwrap_err().field(), "factors", "{factor}");
     }
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    for (long, short) in [
+        (Duration::ZERO, Duration::ZERO),
+        (minute, Duration::ZERO),
+        (minute, minute),
+        (minute, 2 * minute),
+        (minute * 5, minute - Duration::from_nanos(1)),
+        (minute * 5, minute + Duration::from_millis(1)),
+        (30 * day + minute, minute),
+        (Duration::MAX, minute),
+    ] {
+        for alert in Alert::ALL {
+            let objective = Objective::availability("x", 0.99).windows(alert, long, short);
+            let error = Slo::new(objective).unwrap_err();
+            assert_eq!(error.field(), "windows", "{long:?} {short:?}: {error}");
+        }
+    }
+    let widest = Objective::availability("x", 0.99).windows(Alert::Ticket, 30 * day, minute);
+    assert_eq!(Slo::new(widest).unwrap().snapshot().burns.len(), 6, "each window once");
     let error = Slo::new(Objective::latency("x", 0.99, Duration::ZERO)).unwrap_err();
     assert_eq!(error.field(), "within");
     assert!(Slo::new(Objective::availability("x", 1.0)).is_ok());

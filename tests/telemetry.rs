@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerLayer};
 use seawall::bulkhead::{Gauge as PoolGauge, GaugeConfig};
@@ -257,6 +259,55 @@ fn transitions_that_overtake_each_other_leave_the_newest_state() {
     }
 }
 
+/// A recorder that notes units, and keeps nothing.
+#[derive(Clone, Default)]
+struct Units(Arc<Mutex<BTreeMap<String, Option<metrics::Unit>>>>);
+
+impl Units {
+    fn note(&self, name: KeyName, unit: Option<metrics::Unit>) {
+        self.0.lock().unwrap().insert(name.as_str().to_owned(), unit);
+    }
+}
+
+impl Recorder for Units {
+    fn describe_counter(&self, name: KeyName, unit: Option<metrics::Unit>, _: SharedString) {
+        self.note(name, unit);
+    }
+    fn describe_gauge(&self, name: KeyName, unit: Option<metrics::Unit>, _: SharedString) {
+        self.note(name, unit);
+    }
+    fn describe_histogram(&self, name: KeyName, unit: Option<metrics::Unit>, _: SharedString) {
+        self.note(name, unit);
+    }
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// An exporter may put a unit into a name. `_seconds` and `_bytes` are there already; of a gauge whose unit
+/// is 1 some make `_ratio`, and a count is none.
+#[test]
+fn units_are_told_where_the_name_has_them_already_and_nowhere_else() {
+    let units = Units::default();
+    let _ = Sampler::new(&Metrics::new().recorder(units.clone()));
+    let told = units.0.lock().unwrap();
+    assert_eq!(told.len(), CATALOGUE.len());
+    for (name, unit) in &*told {
+        let want = match name.trim_end_matches("_total").rsplit('_').next() {
+            Some("seconds") => Some(metrics::Unit::Seconds),
+            Some("bytes") => Some(metrics::Unit::Bytes),
+            _ => None,
+        };
+        assert_eq!(*unit, want, "{name}");
+    }
+}
+
 // ---- recorders that misbehave ----
 
 /// Where a [`Hostile`] recorder misbehaves.
@@ -308,11 +359,11 @@ impl Hostile {
 }
 
 impl Recorder for Hostile {
-    fn describe_counter(&self, _: KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {
+    fn describe_counter(&self, _: KeyName, _: Option<metrics::Unit>, _: SharedString) {
         (self.what)();
     }
-    fn describe_gauge(&self, _: KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<metrics::Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<metrics::Unit>, _: SharedString) {}
     fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
         self.handle().map_or_else(Counter::noop, Counter::from_arc)
     }
@@ -453,6 +504,11 @@ mod log {
     use tracing_subscriber::layer::{Context, SubscriberExt};
     use tracing_subscriber::registry::Registry;
 
+    use seawall::event::{Gravity, Notice, Turn};
+    use seawall::notify::{Log, Notifier, NotifierConfig};
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
     type Line = BTreeMap<String, String>;
 
     #[derive(Default)]
@@ -528,6 +584,40 @@ mod log {
         let got: Vec<_> =
             lines.iter().map(|(level, line)| (*level, line["event"].as_str())).collect();
         assert_eq!(got, [(Level::ERROR, "exhausted"), (Level::WARN, "saturated")]);
+    }
+
+    #[test]
+    fn an_alert_is_one_line_in_the_log_and_so_is_its_end() {
+        let tell = || {
+            let config = NotifierConfig::new().channel(Log::new());
+            let notifier = Notifier::new(config.gap(MOMENT, MOMENT)).unwrap();
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let sent = |times| {
+                let notifier = &notifier;
+                async move {
+                    while notifier.standing()[0].sent < times {
+                        tokio::time::sleep(MOMENT).await;
+                    }
+                }
+            };
+            runtime.enable_time().build().unwrap().block_on(async {
+                for (turn, times) in [(Turn::Begins, 1), (Turn::Ends, 2)] {
+                    notifier.tell(&Notice::new("disk", turn, Gravity::Critical, "it is full"));
+                    tokio::select! {
+                        () = notifier.drive() => {}
+                        () = sent(times) => {}
+                    }
+                }
+            });
+        };
+        // Each on a thread of its own, and yet to the subscriber that was current here.
+        let lines = logged(|| {}, tell);
+        let got: Vec<_> = lines
+            .iter()
+            .map(|(level, line)| (*level, line["subject"].as_str(), line["state"].as_str()))
+            .collect();
+        assert_eq!(got, [(Level::ERROR, "disk", "firing"), (Level::INFO, "disk", "cleared")]);
+        assert_eq!((&*lines[0].1["severity"], &*lines[0].1["message"]), ("critical", "it is full"));
     }
 
     #[test]

@@ -179,6 +179,11 @@ impl Saturation {
             (self.away, self.away_at) = (reading.turned_away, Some(now));
         }
         if reading.size == 0 {
+            // Nothing is nearly used up that has no limit.
+            if self.raised.take().is_some() {
+                tell(Kind::Cleared(self.usage(reading)));
+                self.peak = 0;
+            }
             return;
         }
         self.push(reading.share());
@@ -379,6 +384,16 @@ mod tests {
         pool.turned_away = 1;
         assert_eq!(pool.use_of(7, 0, 300).heard_after(0), []);
         assert_eq!(pool.engine.mean(), None);
+    }
+
+    #[test]
+    fn a_pool_that_loses_its_limit_is_saturated_no_more() {
+        let mut pool = Pool::new();
+        pool.use_of(10, 10, 100).use_of(10, 0, 100);
+        assert_eq!(pool.heard_after(0), [(100, "saturated"), (101, "cleared")]);
+        assert!(pool.engine.raised.is_none());
+        pool.use_of(10, 10, 100);
+        assert_eq!(pool.heard_after(200), [(100, "saturated")], "and may be so again");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use super::impact::{Impact, Minute};
 use super::record::{Entry, Incident};
-use super::severity::Severity;
 use crate::clock::Moment;
 use crate::error::Room;
+use crate::event::Severity;
 use crate::event::{Event, Turn};
 use crate::ratio::Ratio;
 
@@ -99,7 +99,12 @@ impl Clerk {
             if symptom.turn == Turn::Begins {
                 incident.open.push(key);
             }
-            incident.recovered_at = (!incident.is_ill()).then_some(event.at);
+            incident.recovered_at = match incident.recovered_at {
+                _ if incident.is_ill() => None,
+                // What ends late, or ends what wasn't there, tells of no trouble since.
+                Some(before) if !opens || lags(&key) => Some(before),
+                _ => Some(event.at),
+            };
         }
         let changed = fresh
             || was_mitigated != incident.mitigated_at.is_some()

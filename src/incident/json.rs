@@ -4,8 +4,9 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::record::{Entry, Incident};
-use super::wall::Utc;
 use crate::clock::Moment;
+use crate::quoted::Quoted;
+use crate::wall::Utc;
 
 impl Incident {
     /// The incident as JSON lines: one line for the incident itself (`"type":"incident"`), then one an
@@ -15,7 +16,7 @@ impl Incident {
     /// Fields of the incident: `incident`, `severity`, `over`, `began_at`, `detected_at`, `mitigated_at`,
     /// `recovered_at` (null where it isn't known), `time_to_detect`, `time_to_mitigate`,
     /// `time_to_recover`, `worst_minute_ratio`, `calls`, `failed`, `substitutes`, `left_out`. Of an entry:
-    /// `incident`, `at`, `after`, `layer`, `name`, `event`, `gravity`, `text`, `runbook`.
+    /// `incident`, `at`, `after`, `times`, `until`, `layer`, `name`, `event`, `gravity`, `text`, `runbook`.
     pub fn json_lines(&self) -> String {
         let mut out = String::new();
         // Writing to a String can't fail.
@@ -49,6 +50,7 @@ impl Incident {
         let layer = entry.layer.map_or("operator", |room| room.as_str());
         write!(out, r#"{{"type":"entry","incident":{}"#, self.number)?;
         write!(out, r#","at":"{}","after":{sign}{after}"#, Utc(self.wall(entry.at)))?;
+        write!(out, r#","times":{},"until":"{}""#, entry.times, Utc(self.wall(entry.until)))?;
         write!(out, r#","layer":"{layer}","name":{}"#, Json::text(&entry.name))?;
         write!(out, r#","event":"{}","gravity":"{}""#, entry.event, entry.gravity)?;
         write!(out, r#","text":{}"#, Json::text(&entry.text))?;
@@ -84,17 +86,7 @@ impl fmt::Display for Json<'_> {
             Self::Null => f.write_str("null"),
             Self::Time(at) => write!(f, "\"{at}\""),
             Self::Seconds(span) => write!(f, "{}.{:03}", span.as_secs(), span.subsec_millis()),
-            Self::Text(text) => {
-                f.write_char('"')?;
-                for c in text.chars() {
-                    match c {
-                        '"' | '\\' => write!(f, "\\{c}")?,
-                        c if c < ' ' => write!(f, "\\u{:04x}", u32::from(c))?,
-                        c => f.write_char(c)?,
-                    }
-                }
-                f.write_char('"')
-            }
+            Self::Text(text) => Quoted(text).fmt(f),
         }
     }
 }

@@ -34,7 +34,7 @@
 //! let incident = timeline.incidents().pop().unwrap();
 //! assert_eq!((incident.impact.calls, incident.impact.failed), (3, 3));
 //! assert_eq!(incident.severity.as_str(), "P1");
-//! println!("{}", incident.post_mortem());
+//! println!("{incident}\n\n{}", incident.post_mortem());
 //! # }
 //! ```
 //!
@@ -60,11 +60,11 @@ mod impact;
 mod json;
 mod post_mortem;
 mod record;
-mod severity;
+mod rows;
+mod text;
 mod timeline;
-mod wall;
 
+pub use crate::event::Severity;
 pub use impact::Impact;
 pub use record::{Entry, Incident};
-pub use severity::Severity;
 pub use timeline::{Timeline, TimelineConfig};

@@ -5,9 +5,10 @@ use std::fmt::{self, Write as _};
 
 use super::actions;
 use super::record::{Entry, Incident};
-use super::wall::{Span, Utc};
+use super::rows::one_line;
 use crate::error::Room;
 use crate::event::Gravity;
+use crate::wall::{Span, Utc};
 
 /// Where people have to go on.
 const TO_ANSWER: &str = "_to be answered by those who know the system_";
@@ -42,7 +43,7 @@ impl Incident {
     fn write_summary(&self, out: &mut String, began: &str) -> fmt::Result {
         writeln!(out, "## Summary\n")?;
         let first = self.first_symptom();
-        let told = first.map_or("a symptom was told", |entry| &entry.text);
+        let told = first.map_or("a symptom was told".into(), |entry| one_line(&entry.text));
         let name = first.map_or("a layer", |entry| &entry.name);
         writeln!(out, "On {began} {name} showed: {told}.")?;
         match self.time_to_recover() {
@@ -86,26 +87,9 @@ impl Incident {
 
     fn write_timeline(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "## Timeline\n\n| UTC | after | who | what |\n| --- | --- | --- | --- |")?;
-        if let Some(began) = self.began_at {
-            let at = Utc(self.wall(began));
-            writeln!(out, "| {at} | 0 ms | calls | the first call of the trouble failed |")?;
-        }
-        let middle = self.first.len();
-        for (at, entry) in self.entries().enumerate() {
-            if at == middle && self.left_out() > 0 {
-                writeln!(out, "| | | | {} entries were not kept |", self.left_out())?;
-            }
-            let after = if entry.at < self.beginning() {
-                format!("-{}", Span(self.beginning().since(entry.at)))
-            } else {
-                Span(entry.at.since(self.beginning())).to_string()
-            };
-            let who = match entry.layer {
-                Some(room) => format!("{} {}", cell(&entry.name), room),
-                None => cell(&entry.name),
-            };
-            let at = Utc(self.wall(entry.at));
-            writeln!(out, "| {at} | {after} | {who} | {} |", cell(&entry.text))?;
+        for row in self.rows() {
+            let at = row.at.map_or(String::new(), |at| Utc(self.wall(at)).to_string());
+            writeln!(out, "| {at} | {} | {} | {} |", row.after, cell(&row.who), cell(&row.what))?;
         }
         out.push('\n');
         Ok(())
@@ -127,7 +111,11 @@ impl Incident {
         match burn {
             Some(entry) => {
                 let after = Span(entry.at.since(self.beginning()));
-                writeln!(out, "An objective's burn alert came after {after}: {}.", entry.text)?;
+                writeln!(
+                    out,
+                    "An objective's burn alert came after {after}: {}.",
+                    one_line(&entry.text)
+                )?;
             }
             None => writeln!(out, "No objective's burn alert came.")?,
         }
@@ -136,7 +124,7 @@ impl Incident {
 
     fn write_response(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "## Response\n")?;
-        writeln!(out, "{} {}", self.severity, self.severity.asks_for())?;
+        writeln!(out, "{}: {}", self.severity, self.severity.asks_for())?;
         match self.severity.update_every() {
             Some(every) => writeln!(out, "An update is due every {}.\n", Span(every))?,
             None => writeln!(out, "No updates are due.\n")?,
@@ -146,21 +134,24 @@ impl Incident {
                 let by =
                     self.entries().find(|entry| entry.at == at && entry.gravity > Gravity::Note);
                 let by = by.or_else(|| self.entries().find(|entry| entry.at == at));
-                let what = by.map_or("harm was taken off the callers", |entry| &entry.text);
+                let what = by
+                    .map_or("harm was taken off the callers".into(), |entry| one_line(&entry.text));
                 writeln!(out, "- mitigated after {}: {what}", Span(after))?;
             }
             _ => writeln!(out, "- mitigated: not by anything the library saw")?,
         }
         for entry in self.entries().filter(|entry| by_people(entry)) {
             let after = Span(entry.at.since(self.beginning()));
-            writeln!(out, "- after {after}, {}: {}", entry.name, entry.text)?;
+            let (name, text) = (one_line(&entry.name), one_line(&entry.text));
+            writeln!(out, "- after {after}, {name}: {text}")?;
         }
         writeln!(out, "- who coordinated, who investigated, who told stakeholders: {TO_ANSWER}\n")
     }
 
     fn write_whys(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "## Five whys\n")?;
-        let symptom = self.first_symptom().map_or("the first symptom", |entry| &entry.text);
+        let symptom =
+            self.first_symptom().map_or("the first symptom".into(), |entry| one_line(&entry.text));
         writeln!(
             out,
             "From the symptom to the gap in the system; a person's mistake is never the answer.\n"
@@ -181,7 +172,7 @@ impl Incident {
         let mut layers = BTreeMap::new();
         for entry in self.entries().filter(|entry| entry.gravity > Gravity::Note) {
             if let Some(room) = entry.layer {
-                layers.entry((entry.name.clone(), room.as_str())).or_insert(&entry.text);
+                layers.entry((entry.name.clone(), room.as_str())).or_insert(one_line(&entry.text));
             }
         }
         writeln!(out, "- technical:")?;
@@ -197,7 +188,7 @@ impl Incident {
             writeln!(out, "  - none that the library saw; deployments and data: {TO_ANSWER}")?;
         }
         for entry in changes {
-            writeln!(out, "  - {} {}", entry.name, entry.text)?;
+            writeln!(out, "  - {} {}", entry.name, one_line(&entry.text))?;
         }
         writeln!(out, "- process: {TO_ANSWER}")?;
         writeln!(out, "- what monitoring did not see: {TO_ANSWER}\n")
@@ -220,10 +211,6 @@ impl Incident {
         let what = "Add what helped this time to the runbook.";
         writeln!(out, "| {what} | _name_ | _date_ | guide/runbook/index.html |")
     }
-
-    fn first_symptom(&self) -> Option<&Entry> {
-        self.entries().find(|entry| entry.at >= self.detected_at && entry.layer.is_some())
-    }
 }
 
 /// Did a person do it?
@@ -237,7 +224,7 @@ fn who(entry: &Entry) -> String {
     format!("{layer} {}", entry.name)
 }
 
-/// Text in a cell of a table: no bars, no line breaks.
+/// Text in a cell of a table: no bars.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+    text.replace('|', "\\|")
 }

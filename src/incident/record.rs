@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use super::impact::Impact;
-use super::severity::Severity;
 use crate::clock::Moment;
 use crate::error::Room;
-use crate::event::{Event, Gravity};
+use crate::event::{Event, Gravity, Notice, Severity, Turn};
 use crate::ratio::Ratio;
+use crate::wall::Span;
 
 /// How many entries of an incident are kept: the first half of them from its beginning, the rest the
 /// newest.
@@ -55,8 +55,12 @@ pub struct Incident {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// When.
+    /// When; of what repeated itself, when first.
     pub at: Moment,
+    /// How often: a circuit whose probes fail again and again is one entry.
+    pub times: u64,
+    /// When last.
+    pub until: Moment,
     /// The kind of layer that told it; `None` for a [note](super::Timeline::note).
     pub layer: Option<Room>,
     /// The instance that told it, or who wrote the note.
@@ -75,6 +79,8 @@ impl Entry {
     pub(super) fn of(event: &Event) -> Self {
         Self {
             at: event.at,
+            times: 1,
+            until: event.at,
             layer: Some(event.room),
             name: event.name.into(),
             event: event.kind.as_str(),
@@ -83,6 +89,27 @@ impl Entry {
             runbook: event.kind.runbook(),
         }
     }
+
+    /// Is it of the same teller?
+    fn is_beside(&self, other: &Self) -> bool {
+        self.layer.is_some() && (self.layer, &self.name) == (other.layer, &other.name)
+    }
+}
+
+/// Does `entry` repeat what the last ones tell: of one teller, b, a, b, and now a? Then the a that is there
+/// takes it in.
+fn again(entries: &mut [Entry], entry: &Entry) -> bool {
+    let [.., before, told, between] = entries else { return false };
+    // An operator's words are never the same twice, and nothing of them is lost.
+    let repeats = before.event != told.event
+        && (before.event, &before.text) == (between.event, &between.text)
+        && told.event == entry.event;
+    let beside = [&*before, told, between].iter().all(|one| one.is_beside(entry));
+    if repeats && beside {
+        told.times += 1;
+        (told.until, told.text) = (entry.at, entry.text.clone());
+    }
+    repeats && beside
 }
 
 impl Incident {
@@ -104,6 +131,38 @@ impl Incident {
     /// The timeline, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.first.iter().chain(&self.rest)
+    }
+
+    /// What there is to tell of it: that it goes on, or that it has recovered, its severity, what it did
+    /// to callers, and its first symptom.
+    pub fn notice(&self) -> Notice {
+        let turn = if self.recovered_at.is_some() { Turn::Ends } else { Turn::Begins };
+        let gravity = match self.severity {
+            Severity::P1 | Severity::P2 => Gravity::Critical,
+            Severity::P3 | Severity::P4 => Gravity::Warning,
+        };
+        let Impact { calls, failed, substitutes, .. } = self.impact;
+        let stands = match (self.time_to_recover(), self.mitigated_at) {
+            (Some(after), _) => format!("recovered after {}", Span(after)),
+            (None, Some(_)) => "goes on, mitigated".to_owned(),
+            (None, None) => "goes on".to_owned(),
+        };
+        let text = format!(
+            "incident {} {stands}: of {calls} calls {failed} failed and {substitutes} got a substitute",
+            self.number
+        );
+        let mut notice = Notice::new(format!("incident/{}", self.number), turn, gravity, text);
+        notice.severity = Some(self.severity);
+        if let Some(first) = self.first_symptom() {
+            notice.text += &format!("; first symptom: {} {}", first.name, first.text);
+            notice.runbook = first.runbook;
+        }
+        notice
+    }
+
+    /// The entry that opened it; `None` if its middle was left out.
+    pub(super) fn first_symptom(&self) -> Option<&Entry> {
+        self.entries().find(|entry| entry.at >= self.detected_at && entry.layer.is_some())
     }
 
     /// How many entries of its middle weren't kept.
@@ -128,6 +187,20 @@ impl Incident {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
+        let tail = if self.rest.is_empty() {
+            again(&mut self.first, &entry)
+        } else {
+            again(self.rest.make_contiguous(), &entry)
+        };
+        match tail {
+            // What lay between says nothing new either.
+            true if self.rest.is_empty() => _ = self.first.pop(),
+            true => _ = self.rest.pop_back(),
+            false => self.keep(entry),
+        }
+    }
+
+    fn keep(&mut self, entry: Entry) {
         if self.first.len() < MOST_ENTRIES / 2 {
             return self.first.push(entry);
         }

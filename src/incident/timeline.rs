@@ -136,8 +136,11 @@ impl Timeline {
     /// Adds what somebody found, did or decided to the incident that goes on, or else to the last one.
     /// `false`: there was none yet.
     pub fn note(&self, who: &str, text: &str) -> bool {
+        let at = self.0.clock.now();
         let entry = Entry {
-            at: self.0.clock.now(),
+            at,
+            times: 1,
+            until: at,
             layer: None,
             name: who.into(),
             event: "note",

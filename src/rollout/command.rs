@@ -1,127 +1,20 @@
 //! A command as a hook: the rollback that you would type.
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
-use std::process::{Child, Stdio};
-use std::thread;
-use std::time::Duration;
-
-use super::hook::{Abandoned, Hook, HookContext, Work};
-use crate::error::BoxError;
-
-/// How often a running command is looked at.
-const LOOK: Duration = Duration::from_millis(20);
-/// So much of what a failed command says is told.
-const MOST_TOLD: u64 = 400;
-
-/// A program and its arguments, run when a rollout is rolled back.
-///
-/// No shell is between: an argument is what it is, whatever it contains. The command finds what it is
-/// about in its environment: `SEAWALL_ROLLOUT`, `SEAWALL_VERSION`, `SEAWALL_KEY` (the idempotency key),
-/// `SEAWALL_CAUSE`, `SEAWALL_ATTEMPT`. It succeeds by its exit status; what it writes to standard error
-/// is told when it fails. If it takes longer than the time limit it is killed.
-///
-/// ```
-/// use seawall::rollout::{Command, RolloutConfig};
-///
-/// let config = RolloutConfig::new("payments")
-///     .hook(Command::new("kubectl").args(["argo", "rollouts", "abort", "payments"]));
-/// ```
-#[derive(Clone, Debug)]
-pub struct Command {
-    name: String,
-    program: OsString,
-    args: Vec<OsString>,
-}
-
-impl Command {
-    /// Runs `program`, found as the system finds programs.
-    pub fn new(program: impl Into<OsString>) -> Self {
-        let program = program.into();
-        Self { name: program.to_string_lossy().into_owned(), program, args: Vec::new() }
-    }
-
-    /// One more argument.
-    #[must_use]
-    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// More arguments.
-    #[must_use]
-    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
-        self
-    }
-
-    /// Its name in what is told. Default: the program.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    fn start(&self, context: &HookContext) -> io::Result<Child> {
-        std::process::Command::new(&self.program)
-            .args(&self.args)
-            .env("SEAWALL_ROLLOUT", &*context.rollout)
-            .env("SEAWALL_VERSION", &*context.version)
-            .env("SEAWALL_KEY", &*context.key)
-            .env("SEAWALL_CAUSE", context.decision.cause.as_str())
-            .env("SEAWALL_ATTEMPT", context.attempt.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-    }
-}
+use super::hook::{Hook, HookContext};
+use crate::work::{Command, Work};
 
 impl Hook for Command {
     fn name(&self) -> &str {
-        &self.name
+        Self::name(self)
     }
 
     fn call(&self, context: HookContext) -> Work {
-        let command = self.clone();
-        Work::Blocking(Box::new(move |abandoned| {
-            let child = command.start(&context)?;
-            wait(child, abandoned)
-        }))
+        self.with(vec![
+            ("SEAWALL_ROLLOUT", context.rollout.to_string()),
+            ("SEAWALL_VERSION", context.version.to_string()),
+            ("SEAWALL_KEY", context.key.to_string()),
+            ("SEAWALL_CAUSE", context.decision.cause.as_str().to_owned()),
+            ("SEAWALL_ATTEMPT", context.attempt.to_string()),
+        ])
     }
-}
-
-/// Waits for the command's end, or ends it when nobody waits for it any more.
-fn wait(mut child: Child, abandoned: &Abandoned) -> Result<(), BoxError> {
-    // Read beside, so that a command which says much doesn't wait for a reader.
-    let said = child.stderr.take().map(|stderr| thread::spawn(move || listen(stderr)));
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if abandoned.is_abandoned() {
-            child.kill()?;
-            child.wait()?;
-            return Err("killed: it took too long".into());
-        }
-        #[allow(clippy::disallowed_methods)] // a thread of its own, and a process in real time
-        thread::sleep(LOOK);
-    };
-    if status.success() {
-        return Ok(());
-    }
-    // A grandchild may hold the pipe open: what was said is told if it is there.
-    let said = said.filter(|said| said.is_finished()).and_then(|said| said.join().ok());
-    match said.as_deref().map(str::trim) {
-        Some(said) if !said.is_empty() => Err(format!("{status}: {said}").into()),
-        _ => Err(status.to_string().into()),
-    }
-}
-
-/// The beginning of what is written there; the rest is read and forgotten.
-fn listen(mut from: impl Read) -> String {
-    let mut said = Vec::new();
-    let _ = from.by_ref().take(MOST_TOLD).read_to_end(&mut said);
-    let _ = io::copy(&mut from, &mut io::sink());
-    String::from_utf8_lossy(&said).into_owned()
 }

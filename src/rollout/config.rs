@@ -5,13 +5,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::hook::{Async, Closure, Hook, HookContext};
+use super::hook::{Hook, HookContext};
 use super::rules::Rules;
 use super::store::DecisionStore;
 use crate::clock::Clock;
 use crate::error::{BoxError, ConfigError, check};
 use crate::event::{Observe, Observers};
 use crate::ratio::Ratio;
+use crate::work::{Async, Closure};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MOST_STAGES: usize = 32;

@@ -3,32 +3,25 @@
 //! One job after the other, in the order of the decisions. A job is taken off only when it is done: if the
 //! future that works on it is dropped, whoever drives the rollout next does it again, with the same key.
 
-use std::any::Any;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::config::Patience;
 use super::core::{Core, Job, Rollback};
-use super::hook::{Abandoned, BlockingWork, Hook, HookContext, Work};
+use super::hook::{Hook, HookContext};
 use super::record::{Record, Saved};
 use super::store::DecisionStore;
+use crate::attempt::{self, Boxed, Failure};
 use crate::audit::{HookStep, Step};
-use crate::error::BoxError;
 use crate::rng;
+use crate::work::Abandoned;
 
 /// How often a rollout looks whether something is due.
 const EVERY: Duration = Duration::from_millis(250);
-
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What the handles of one rollout share.
 pub(super) struct Shared {
@@ -72,7 +65,7 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             shared.notify.notified().await;
         }
     });
-    all([ticks, jobs].into()).await;
+    attempt::all([ticks, jobs].into()).await;
 }
 
 async fn carry_out(shared: &Arc<Shared>, job: Job) {
@@ -86,7 +79,7 @@ async fn save(shared: &Shared, record: Record) {
     let Some(store) = shared.store.clone() else { return };
     let seq = record.seq;
     let work = move |_: &Abandoned| store.save(&record).map_err(Into::into);
-    if let Err(failure) = on_a_thread(Box::new(work), shared.patience.time_limit).await {
+    if let Err(failure) = attempt::on_a_thread(Box::new(work), shared.patience.time_limit).await {
         shared.core.tell(seq, Step::StoreFailed(failure.to_string().into()));
     }
 }
@@ -126,7 +119,7 @@ async fn call_hooks(shared: &Arc<Shared>, rollback: &Rollback) -> u32 {
         Box::pin(async move { call_hook(&shared, &*hook, context).await })
     };
     let did = if shared.patience.parallel {
-        all(shared.hooks.iter().map(call).collect()).await
+        attempt::all(shared.hooks.iter().map(call).collect()).await
     } else {
         let mut did = Vec::new();
         for hook in &shared.hooks {
@@ -148,7 +141,7 @@ async fn call_hook(shared: &Shared, hook: &dyn Hook, mut context: HookContext) -
         let mut step = HookStep::new(Arc::clone(&name), attempt, Arc::clone(&context.key));
         tell(Step::HookAttempted(step.clone()));
         let limit = time_limit.min(budget.saturating_sub(began.elapsed()));
-        let Err(failure) = call_once(hook, context.clone(), limit).await else {
+        let Err(failure) = attempt::once(|| hook.call(context.clone()), limit).await else {
             tell(Step::HookSucceeded(step));
             return true;
         };
@@ -177,94 +170,4 @@ impl Patience {
         let half = longest / 2;
         half + Duration::from_nanos(rng::below(rng::next(), half.as_nanos() as u64 + 1))
     }
-}
-
-/// How an attempt failed.
-#[derive(Debug)]
-enum Failure {
-    Err(BoxError),
-    Panicked(String),
-    TookTooLong(Duration),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Err(error) => error.fmt(f),
-            Self::Panicked(message) => write!(f, "it panicked: {message}"),
-            Self::TookTooLong(limit) => write!(f, "no end after {limit:?}"),
-        }
-    }
-}
-
-async fn call_once(hook: &dyn Hook, context: HookContext, limit: Duration) -> Result<(), Failure> {
-    match catch_unwind(AssertUnwindSafe(|| hook.call(context))) {
-        Err(panic) => Err(panicked(panic)),
-        Ok(Work::Blocking(work)) => on_a_thread(work, limit).await,
-        Ok(Work::Future(work)) => match timeout(limit, caught(work)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::TookTooLong(limit)),
-        },
-    }
-}
-
-/// The future, whose panic is a failure.
-async fn caught(mut work: Boxed<Result<(), BoxError>>) -> Result<(), Failure> {
-    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(polled) => polled.map_err(Failure::Err),
-        Err(panic) => Poll::Ready(Err(panicked(panic))),
-    })
-    .await
-}
-
-fn panicked(panic: Box<dyn Any + Send>) -> Failure {
-    let message = match panic.downcast_ref::<&str>() {
-        Some(message) => (*message).to_owned(),
-        None => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
-    };
-    Failure::Panicked(message)
-}
-
-/// Tells the work, when nobody waits for it any more.
-struct Waiting(Abandoned);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.abandon();
-    }
-}
-
-/// Does `work` on a thread of its own, and abandons it there if it takes too long.
-async fn on_a_thread(work: BlockingWork, limit: Duration) -> Result<(), Failure> {
-    let (tell, told) = oneshot::channel();
-    let waiting = Waiting(Abandoned::default());
-    let abandoned = waiting.0.clone();
-    let worker = thread::Builder::new().name("seawall-rollout".into()).spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| work(&abandoned)));
-        let _ = tell.send(result);
-    });
-    worker.map_err(|error| Failure::Err(error.into()))?;
-    match timeout(limit, told).await {
-        Ok(Ok(Ok(result))) => result.map_err(Failure::Err),
-        Ok(Ok(Err(panic))) => Err(panicked(panic)),
-        Ok(Err(_)) => Err(Failure::Err("its thread is gone".into())),
-        Err(_) => Err(Failure::TookTooLong(limit)),
-    }
-}
-
-/// Polls all until all are done.
-async fn all<T>(mut futures: Vec<Boxed<T>>) -> Vec<T> {
-    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    poll_fn(|cx| {
-        for (future, result) in futures.iter_mut().zip(&mut results) {
-            if result.is_none() {
-                if let Poll::Ready(done) = future.as_mut().poll(cx) {
-                    *result = Some(done);
-                }
-            }
-        }
-        if results.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    results.into_iter().flatten().collect()
 }

@@ -86,14 +86,15 @@ mod store;
 #[cfg(feature = "webhook")]
 mod webhook;
 
-pub use command::Command;
 pub use config::RolloutConfig;
 pub use handle::{Rollout, Snapshot};
-pub use hook::{Abandoned, BlockingWork, Hook, HookContext, HookFuture, Work};
+pub use hook::{Hook, HookContext};
 pub use record::{NoRecord, Record, Saved};
 pub use refused::Refused;
 pub use rules::Obstacle;
 pub use state::Phase;
 pub use store::{DecisionStore, FileStore};
+
+pub use crate::work::Command;
 #[cfg(feature = "webhook")]
-pub use webhook::Webhook;
+pub use crate::work::Webhook;

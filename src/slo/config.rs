@@ -1,10 +1,16 @@
 //! What is promised, and what can be set.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::rules::{Alert, AlertRule, Rules, WORKBOOK};
 use crate::clock::Clock;
 use crate::error::{ConfigError, check};
 use crate::event::{Observe, Observers};
+
+/// How long a window may be.
+const SPANS: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3_600);
 
 /// A promise about a service: which share of its calls are good.
 ///
@@ -24,7 +30,7 @@ pub struct Objective {
     pub(super) name: &'static str,
     target: f64,
     pub(super) within: Option<Duration>,
-    factors: [f64; 3],
+    alerts: [AlertRule; 3],
     pub(super) clock: Clock,
     pub(super) observers: Observers,
 }
@@ -36,7 +42,7 @@ impl Objective {
             name,
             target,
             within: None,
-            factors: [14.4, 6.0, 1.0],
+            alerts: WORKBOOK,
             clock: Clock::default(),
             observers: Observers::default(),
         }
@@ -51,9 +57,39 @@ impl Objective {
 
     /// The burn rates above which the fast page, the slow page and the ticket fire. Default 14.4, 6 and
     /// 1, of a 30-day budget; above 0.
+    ///
+    /// No burn is above `1 / (1 - target)`: at a target of 0.9 that is 10, so there only a factor below 10 can
+    /// fire, and the fast page wants one.
     #[must_use]
     pub fn factors(mut self, page_fast: f64, page_slow: f64, ticket: f64) -> Self {
-        self.factors = [page_fast, page_slow, ticket];
+        for (alert, factor) in self.alerts.iter_mut().zip([page_fast, page_slow, ticket]) {
+            alert.factor = factor;
+        }
+        self
+    }
+
+    /// The windows of one alert: the burn must be above its factor over both. Default an hour and 5 min
+    /// for the fast page, 6 h and 30 min for the slow one, 3 days and 6 h for the ticket. Whole seconds,
+    /// from a minute to 30 days, the short one shorter than the long one.
+    ///
+    /// The factor is how many times too fast; a budget of `period` loses the share `factor * long / period`
+    /// before the alert fires. So a shorter long window wants a larger factor.
+    ///
+    /// ```
+    /// use seawall::slo::{Alert, Objective, Slo};
+    /// use std::time::Duration;
+    ///
+    /// // 1 % of a 30-day budget in half an hour.
+    /// let objective = Objective::availability("payments", 0.999)
+    ///     .factors(14.4, 6.0, 1.0)
+    ///     .windows(Alert::PageFast, Duration::from_secs(30 * 60), Duration::from_secs(3 * 60));
+    /// assert_eq!(Slo::new(objective)?.snapshot().burns[0].window, "3m");
+    /// # Ok::<_, seawall::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn windows(mut self, alert: Alert, long: Duration, short: Duration) -> Self {
+        let rule = &mut self.alerts[alert as usize];
+        (rule.long, rule.short) = (long, short);
         self
     }
 
@@ -80,18 +116,23 @@ impl Objective {
         self
     }
 
-    /// The share of bad calls that is allowed, and the factors.
-    pub(super) fn checked(&self) -> Result<(f64, [f64; 3]), ConfigError> {
+    /// What its alerts go by.
+    pub(super) fn checked(&self) -> Result<Rules, ConfigError> {
         let target = check("target", self.target, "above 0 and at most 1", |&target| {
             target > 0.0 && target <= 1.0
         })?;
-        for factor in self.factors {
+        for AlertRule { factor, long, short } in self.alerts {
             check("factors", factor, "above 0 and finite", |&f| f > 0.0 && f.is_finite())?;
+            let range = "whole seconds, from 1 min to 30 days, the short less than the long";
+            check("windows", (long, short), range, |(long, short)| {
+                let fits = |span: &Duration| SPANS.contains(span) && span.subsec_nanos() == 0;
+                fits(long) && fits(short) && short < long
+            })?;
         }
         if let Some(within) = self.within {
             check("within", within, "above zero", |within| !within.is_zero())?;
         }
         // Through ppb, so that 1 - 0.999 is a thousandth and not a thousandth and a bit.
-        Ok((((1.0 - target) * 1e9).round() / 1e9, self.factors))
+        Ok(Rules { allowed: ((1.0 - target) * 1e9).round() / 1e9, alerts: self.alerts })
     }
 }

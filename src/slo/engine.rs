@@ -10,7 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::ring::{Ring, Tally};
-use super::rules::{Alert, Burn, Snapshot, WINDOWS, Window, fires, keeps_firing};
+use super::rules::{Alert, Burn, Rules, Snapshot, Window, fires, keeps_firing};
+use super::windows::Windows;
 use crate::clock::{Moment, nanos};
 use crate::stripe::Striped;
 use crate::sync::{AtomicU64, Ordering};
@@ -29,13 +30,12 @@ pub(crate) struct Engine {
     due: AtomicU64,
     stock: Mutex<Stock>,
     start: Moment,
-    allowed: f64,
-    factors: [f64; 3],
+    rules: Rules,
 }
 
 #[derive(Debug)]
 struct Stock {
-    rings: [Ring; 5],
+    windows: Windows,
     /// The budget's period: 30 days by the hour.
     period: Ring,
     all: Tally,
@@ -53,10 +53,9 @@ pub(crate) struct Change {
 }
 
 impl Engine {
-    pub(crate) fn new(allowed: f64, factors: [f64; 3], start: Moment) -> Self {
-        let ring = |(n, seconds, _)| Ring::new(n, Duration::from_secs(seconds));
+    pub(crate) fn new(rules: Rules, start: Moment) -> Self {
         let stock = Stock {
-            rings: WINDOWS.map(ring),
+            windows: Windows::of(&rules),
             period: Ring::new(720, Duration::from_secs(3_600)),
             all: Tally::default(),
             firing: [false; 3],
@@ -66,8 +65,7 @@ impl Engine {
             due: AtomicU64::new(start.as_nanos().saturating_add(TICK)),
             stock: Mutex::new(stock),
             start,
-            allowed,
-            factors,
+            rules,
         }
     }
 
@@ -92,7 +90,7 @@ impl Engine {
                 // Relaxed: as above.
                 self.due.store(due, Ordering::Relaxed);
                 let taken = self.take();
-                changes = stock.add(age, taken, self.allowed, self.factors);
+                changes = stock.add(age, taken, &self.rules);
             }
         }
         changes.into_iter().flatten()
@@ -111,33 +109,28 @@ impl Engine {
 
     /// The share of good calls that is asked for.
     pub(crate) fn target(&self) -> f64 {
-        1.0 - self.allowed
+        1.0 - self.rules.allowed
     }
 
     /// As of the last tick.
     pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
-        self.stock.lock().snapshot(nanos(now.since(self.start)), self.allowed)
+        self.stock.lock().snapshot(nanos(now.since(self.start)), self.rules.allowed)
     }
 }
 
 impl Stock {
-    fn add(
-        &mut self,
-        age: u64,
-        tally: Tally,
-        allowed: f64,
-        factors: [f64; 3],
-    ) -> [Option<Change>; 3] {
-        for ring in self.rings.iter_mut().chain([&mut self.period]) {
+    fn add(&mut self, age: u64, tally: Tally, rules: &Rules) -> [Option<Change>; 3] {
+        let allowed = rules.allowed;
+        for ring in self.windows.rings.iter_mut().chain([&mut self.period]) {
             ring.add(age, tally);
         }
         self.all.total = self.all.total.saturating_add(tally.total);
         self.all.bad = self.all.bad.saturating_add(tally.bad);
         Alert::ALL.map(|alert| {
-            let (long, short) = alert.windows();
+            let (long, short) = self.windows.places[alert as usize];
             let (long, short) = (self.window(long, age), self.window(short, age));
             let judge = if self.firing[alert as usize] { keeps_firing } else { fires };
-            let fires = judge(long, short, factors[alert as usize], allowed);
+            let fires = judge(long, short, rules.alerts[alert as usize].factor, allowed);
             if self.firing[alert as usize] == fires {
                 return None;
             }
@@ -149,7 +142,7 @@ impl Stock {
     }
 
     fn window(&self, index: usize, age: u64) -> Window {
-        let ring = &self.rings[index];
+        let ring = &self.windows.rings[index];
         Window { tally: ring.sum(), span: ring.span(), filled: age.min(ring.span()) }
     }
 
@@ -166,7 +159,7 @@ impl Stock {
         let burn = |index: usize| {
             let window = self.window(index, age);
             Burn {
-                window: WINDOWS[index].2,
+                window: self.windows.names[index],
                 span: Duration::from_nanos(window.span),
                 total: window.tally.total,
                 bad: window.tally.bad,
@@ -174,7 +167,7 @@ impl Stock {
             }
         };
         Snapshot {
-            burns: std::array::from_fn(burn),
+            burns: (0..self.windows.rings.len()).map(burn).collect(),
             budget_left: self.budget_left(allowed),
             total: self.all.total,
             bad: self.all.bad,
@@ -185,29 +178,34 @@ impl Stock {
 
 #[cfg(all(test, not(seawall_loom)))]
 mod tests {
+    use super::super::rules::{AlertRule, WORKBOOK};
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    const FACTORS: [f64; 3] = [14.4, 6.0, 1.0];
     /// Longer than the longest window.
     const HEALTHY: u64 = 73 * 3_600;
+
+    /// The workbook's, where so large a share may be bad.
+    fn rules(allowed: f64) -> Rules {
+        Rules { allowed, alerts: WORKBOOK }
+    }
 
     /// When each alert fires and ends, in seconds after the trouble began, at 200 calls a second of which
     /// `bad(second)` are bad.
     fn alerts(
-        allowed: f64,
+        rules: Rules,
         healthy: u64,
         seconds: u64,
         bad: impl Fn(u64) -> u64,
     ) -> [(Option<u64>, Option<u64>); 3] {
-        let engine = Engine::new(allowed, FACTORS, Moment::from_nanos(0));
+        let engine = Engine::new(rules, Moment::from_nanos(0));
         let mut stock = engine.stock.lock();
         let mut seen = [(None, None); 3];
         for tick in 1..=(healthy + seconds) / 5 {
             let end = tick * 5;
             let bad = (end - 5..end).filter(|&s| s >= healthy).map(|s| bad(s - healthy)).sum();
             let age = end * SECOND - 1;
-            let changes = stock.add(age, Tally { total: 1_000, bad }, allowed, FACTORS);
+            let changes = stock.add(age, Tally { total: 1_000, bad }, &rules);
             for change in changes.into_iter().flatten() {
                 let seen = &mut seen[change.alert as usize];
                 let at = Some(end - healthy);
@@ -283,7 +281,7 @@ mod tests {
             ),
         ];
         for (what, allowed, seconds, bad, want) in rows {
-            let got = alerts(allowed, HEALTHY, seconds, bad);
+            let got = alerts(rules(allowed), HEALTHY, seconds, bad);
             for (alert, (got, want)) in Alert::ALL.into_iter().zip(got.into_iter().zip(want)) {
                 assert!(is_about(got.0, want.0), "{what}: {alert} fires {got:?}, not {want:?}");
                 // What goes on for ever may flicker at the edge of a bucket; only an end counts.
@@ -295,15 +293,53 @@ mod tests {
     }
 
     #[test]
+    fn alerts_over_other_windows_fire_and_end_by_the_same_formulas() {
+        let rule = |factor, long, short| {
+            let [long, short] = [long, short].map(Duration::from_secs);
+            AlertRule { factor, long, short }
+        };
+        // Two that share a window with each other, one with a name of its own.
+        let alerts_of =
+            [rule(10.0, 1_800, 120), rule(4.0, 7_200, 1_800), rule(2.0, 7 * 86_400, 90 * 60)];
+        let rules = Rules { allowed: 0.01, alerts: alerts_of };
+        let engine = Engine::new(rules, Moment::from_nanos(0));
+        let names: Vec<_> =
+            engine.snapshot(Moment::from_nanos(0)).burns.iter().map(|burn| burn.window).collect();
+        assert_eq!(names, ["2m", "30m", "90m", "2h", "7d"]);
+        let bad = |s| if s < 900 { 200 } else { 0 };
+        let got = alerts(rules, 8 * 86_400, 86_400, bad);
+        for ((alert, rule), got) in Alert::ALL.into_iter().zip(alerts_of).zip(got) {
+            let [long, short] = [rule.long, rule.short].map(|span| span.as_secs_f64());
+            let share = rule.factor * 0.01;
+            let fires = share * long;
+            if fires > 900.0 {
+                assert_eq!(got, (None, None), "{alert} takes {fires} s");
+                continue;
+            }
+            // A tenth below its factor it ends.
+            let ends = 900.0 + short * (1.0 - share * 0.9);
+            let about = |got: Option<u64>, nominal: f64, width: f64| {
+                let got = got.expect("it came to that") as f64;
+                assert!(
+                    (nominal - width..=nominal + 5.0).contains(&got),
+                    "{alert}: {got}, {nominal}"
+                );
+            };
+            about(got.0, fires, 5.0 + long / 60.0);
+            about(got.1, ends, 5.0 + short / 12.0);
+        }
+    }
+
+    #[test]
     fn a_burn_that_hovers_at_its_factor_is_one_alert() {
-        let engine = Engine::new(0.01, FACTORS, Moment::from_nanos(0));
+        let engine = Engine::new(rules(0.01), Moment::from_nanos(0));
         let mut stock = engine.stock.lock();
         let mut told = 0;
         for tick in 1..=(4 * 720) {
             // 15 % or 13.8 % bad, for five minutes each: burns of 15 and 13.8 around 14.4.
             let bad = if tick / 60 % 2 == 0 { 150 } else { 138 };
             let tally = Tally { total: 1_000, bad };
-            let changes = stock.add(tick * 5 * SECOND - 1, tally, 0.01, FACTORS);
+            let changes = stock.add(tick * 5 * SECOND - 1, tally, &rules(0.01));
             told += changes.into_iter().flatten().filter(|c| c.alert == Alert::PageFast).count();
         }
         assert_eq!(told, 1);
@@ -312,7 +348,7 @@ mod tests {
     #[test]
     fn a_fresh_process_fires_no_sooner_than_an_old_one() {
         // Ten healthy minutes, then all bad: as with a full history, not at the first error.
-        let [fast, slow, _] = alerts(0.001, 600, 1_200, |_| 200);
+        let [fast, slow, _] = alerts(rules(0.001), 600, 1_200, |_| 200);
         assert!(is_about(fast.0, Some(51.84)), "{fast:?}");
         assert!(is_about(slow.0, Some(129.6)), "{slow:?}");
     }
@@ -320,7 +356,7 @@ mod tests {
     #[test]
     fn at_ten_calls_an_hour_one_failure_pages_nobody_and_two_do() {
         for (failures, pages) in [(1, false), (2, true)] {
-            let engine = Engine::new(0.001, FACTORS, Moment::from_nanos(0));
+            let engine = Engine::new(rules(0.001), Moment::from_nanos(0));
             let mut stock = engine.stock.lock();
             let mut paged = false;
             for tick in 1..=(80 * 3_600 / 5) {
@@ -329,7 +365,7 @@ mod tests {
                 // In the last hour, one failure after the other.
                 let failed = call && second > 79 * 3_600 && second <= 79 * 3_600 + 360 * failures;
                 let tally = Tally { total: call.into(), bad: failed.into() };
-                let changes = stock.add(second * SECOND - 1, tally, 0.001, FACTORS);
+                let changes = stock.add(second * SECOND - 1, tally, &rules(0.001));
                 paged |= changes
                     .into_iter()
                     .flatten()
@@ -341,14 +377,14 @@ mod tests {
 
     #[test]
     fn no_traffic_neither_fires_nor_keeps_firing() {
-        let [fast, _, _] = alerts(0.001, HEALTHY, 600, |_| 0);
+        let [fast, _, _] = alerts(rules(0.001), HEALTHY, 600, |_| 0);
         assert_eq!(fast, (None, None));
-        let engine = Engine::new(0.001, FACTORS, Moment::from_nanos(0));
+        let engine = Engine::new(rules(0.001), Moment::from_nanos(0));
         let mut stock = engine.stock.lock();
-        stock.add(5 * SECOND, Tally { total: 500, bad: 500 }, 0.001, FACTORS);
+        stock.add(5 * SECOND, Tally { total: 500, bad: 500 }, &rules(0.001));
         let nothing = Tally::default();
         for tick in 2..=(4 * 24 * 720) {
-            stock.add(tick * 5 * SECOND, nothing, 0.001, FACTORS);
+            stock.add(tick * 5 * SECOND, nothing, &rules(0.001));
         }
         assert_eq!(stock.firing, [false; 3]);
         assert_eq!(stock.snapshot(0, 0.001).burns[0].rate, None);
@@ -356,26 +392,26 @@ mod tests {
 
     #[test]
     fn a_target_of_everything_fires_at_the_second_bad_call() {
-        let [fast, ..] = alerts(0.0, HEALTHY, 60, |s| u64::from(s == 7));
+        let [fast, ..] = alerts(rules(0.0), HEALTHY, 60, |s| u64::from(s == 7));
         assert_eq!(fast, (None, None), "one may be anything");
-        let [fast, ..] = alerts(0.0, HEALTHY, 60, |s| u64::from(s == 7 || s == 12));
+        let [fast, ..] = alerts(rules(0.0), HEALTHY, 60, |s| u64::from(s == 7 || s == 12));
         assert_eq!(fast.0, Some(15));
     }
 
     #[test]
     fn the_budget_is_what_the_period_allows_less_what_was_bad() {
-        let engine = Engine::new(0.01, FACTORS, Moment::from_nanos(0));
+        let engine = Engine::new(rules(0.01), Moment::from_nanos(0));
         let mut stock = engine.stock.lock();
         assert_eq!(stock.budget_left(0.01), None);
-        stock.add(SECOND, Tally { total: 10_000, bad: 25 }, 0.01, FACTORS);
+        stock.add(SECOND, Tally { total: 10_000, bad: 25 }, &rules(0.01));
         assert_eq!(stock.budget_left(0.01), Some(0.75));
-        stock.add(SECOND, Tally { total: 0, bad: 175 }, 0.01, FACTORS);
+        stock.add(SECOND, Tally { total: 0, bad: 175 }, &rules(0.01));
         assert_eq!(stock.budget_left(0.01), Some(-1.0));
     }
 
     #[test]
     fn eight_threads_lose_no_call() {
-        let engine = Engine::new(0.001, FACTORS, Moment::from_nanos(0));
+        let engine = Engine::new(rules(0.001), Moment::from_nanos(0));
         let mut stocks = Vec::new();
         std::thread::scope(|scope| {
             let callers: Vec<_> = (0..8)
@@ -399,6 +435,7 @@ mod tests {
 
 #[cfg(all(test, seawall_loom))]
 mod model {
+    use super::super::rules::WORKBOOK;
     use super::*;
     use loom::sync::Arc;
     use loom::thread;
@@ -408,7 +445,7 @@ mod model {
     fn no_call_is_lost_or_counted_twice() {
         loom::model(|| {
             let start = Moment::from_nanos(1 << 40);
-            let engine = Arc::new(Engine::new(0.001, [14.4, 6.0, 1.0], start));
+            let engine = Arc::new(Engine::new(Rules { allowed: 0.001, alerts: WORKBOOK }, start));
             let caller = {
                 let engine = Arc::clone(&engine);
                 thread::spawn(move || {

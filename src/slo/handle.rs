@@ -28,10 +28,10 @@ impl Slo {
     /// A recorder.
     ///
     /// # Errors
-    /// [`ConfigError`] if the target, a factor or the time is out of range.
+    /// [`ConfigError`] if the target, a factor, a window or the time is out of range.
     pub fn new(objective: Objective) -> Result<Self, ConfigError> {
-        let (allowed, factors) = objective.checked()?;
-        let engine = Engine::new(allowed, factors, objective.clock.now());
+        let rules = objective.checked()?;
+        let engine = Engine::new(rules, objective.clock.now());
         let sinks = objective.observers.attach(Room::Slo, objective.name);
         let within = objective.within;
         let clock = Stopwatch::new(objective.clock, within.unwrap_or(Duration::MAX));

@@ -45,8 +45,10 @@
 //!   (at most 1 %, by the binomial distribution) that so many were bad by chance; and at least two were.
 //! - No traffic is no ratio: it neither fires nor keeps firing.
 //!
-//! Windows end at the last tick and are a ring of buckets, so each is between `W (1 - 1/n)` and `W` long:
-//! times are right to 1.7 %. Time is monotonic.
+//! Windows end at the last tick and are a ring of buckets, so each is between `W (1 - 1/n)` and `W` long, where
+//! `n` is 60 up to an hour and 72 above: times are right to 1.7 %. A window of less than 5 min has a bucket each
+//! 5 s, so one of a minute is right to 8 %. Time is monotonic. [Other windows](Objective::windows) and factors
+//! can be set; whatever is set, the memory is fixed.
 //!
 //! # When to use it
 //! One objective for each thing a user would complain about, outermost in the stack, so that it sees what
@@ -68,6 +70,7 @@ mod ring;
 mod rules;
 mod service;
 mod stale_as;
+mod windows;
 
 pub use config::Objective;
 pub use handle::Slo;

@@ -39,6 +39,12 @@ impl Ring {
         Self { buckets, width: nanos(width).max(1), sum: Tally::default(), newest: 0 }
     }
 
+    /// How many there are.
+    #[cfg(all(test, not(seawall_loom)))]
+    pub(crate) fn buckets(&self) -> u64 {
+        self.buckets.len() as u64
+    }
+
     /// The whole window, in ns.
     pub(crate) fn span(&self) -> u64 {
         self.width.saturating_mul(self.buckets.len() as u64)

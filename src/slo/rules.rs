@@ -10,11 +10,12 @@ use crate::ratio::Ratio;
 /// The alerts, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Alert {
-    /// A burn above 14.4 over an hour and over 5 minutes: 2 % of a 30-day budget in an hour. Page.
+    /// By default a burn above 14.4 over an hour and over 5 minutes: 2 % of a 30-day budget in an hour.
+    /// Page.
     PageFast,
-    /// A burn above 6 over 6 hours and over 30 minutes: 5 % of the budget in 6 hours. Page.
+    /// By default a burn above 6 over 6 hours and over 30 minutes: 5 % of the budget in 6 hours. Page.
     PageSlow,
-    /// A burn above 1 over 3 days and over 6 hours: 10 % of the budget in 3 days. Ticket.
+    /// By default a burn above 1 over 3 days and over 6 hours: 10 % of the budget in 3 days. Ticket.
     Ticket,
 }
 
@@ -30,15 +31,6 @@ impl Alert {
             Self::Ticket => "ticket",
         }
     }
-
-    /// The long and the short window, by their place among the [`WINDOWS`].
-    pub(super) const fn windows(self) -> (usize, usize) {
-        match self {
-            Self::PageFast => (2, 0),
-            Self::PageSlow => (3, 1),
-            Self::Ticket => (4, 3),
-        }
-    }
 }
 
 impl fmt::Display for Alert {
@@ -47,9 +39,39 @@ impl fmt::Display for Alert {
     }
 }
 
-/// The windows: how many buckets, how wide in seconds, and the name in metrics.
-pub(super) const WINDOWS: [(usize, u64, &str); 5] =
-    [(60, 5, "5m"), (60, 30, "30m"), (60, 60, "1h"), (72, 300, "6h"), (72, 3_600, "3d")];
+/// What an objective's alerts go by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rules {
+    /// The share of bad calls that is allowed.
+    pub(crate) allowed: f64,
+    /// In the order of [`Alert::ALL`].
+    pub(crate) alerts: [AlertRule; 3],
+}
+
+/// When one alert fires.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AlertRule {
+    /// While the burn is above this,
+    pub(crate) factor: f64,
+    /// over this window,
+    pub(crate) long: Duration,
+    /// and over this one.
+    pub(crate) short: Duration,
+}
+
+impl AlertRule {
+    const fn new(factor: f64, long: u64, short: u64) -> Self {
+        let (long, short) = (Duration::from_secs(long), Duration::from_secs(short));
+        Self { factor, long, short }
+    }
+}
+
+/// As the SRE Workbook has them.
+pub(super) const WORKBOOK: [AlertRule; 3] = [
+    AlertRule::new(14.4, 3_600, 300),
+    AlertRule::new(6.0, 6 * 3_600, 1_800),
+    AlertRule::new(1.0, 3 * 86_400, 6 * 3_600),
+];
 
 /// One window at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +122,7 @@ fn is_significant(tally: Tally, share: f64) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Burn {
-    /// The window's name: `5m`, `30m`, `1h`, `6h`, `3d`.
+    /// The window's name: `5m`, `30m`, `1h`, `6h`, `3d` by default.
     pub window: &'static str,
     /// The window's length.
     pub span: Duration,
@@ -117,7 +139,7 @@ pub struct Burn {
 #[non_exhaustive]
 pub struct Snapshot {
     /// The burn over each window, shortest first.
-    pub burns: [Burn; 5],
+    pub burns: Vec<Burn>,
     /// What is left of the budget over the last 30 days, or since the start: 1 is all of it, negative is
     /// overspent. `None` without calls.
     pub budget_left: Option<f64>,

@@ -3,7 +3,8 @@
 use std::future::ready;
 
 use crate::kill_switch::{KillSwitch, Mode};
-use crate::rollout::{Hook, HookContext, Work};
+use crate::rollout::{Hook, HookContext};
+use crate::work::Work;
 
 /// Flips a kill switch when a rollout is rolled back: to stop what the new version feeds, or to turn on
 /// what replaces it.

@@ -40,7 +40,7 @@ impl Registry {
             let unit = match metric.unit {
                 Unit::Seconds => Some(metrics::Unit::Seconds),
                 Unit::Bytes => Some(metrics::Unit::Bytes),
-                Unit::Count => Some(metrics::Unit::Count),
+                // No unit: exporters make `_ratio` of a gauge whose unit is 1, and counts are no ratios.
                 _ => None,
             };
             let (name, help) = (metric.name.into(), metric.help.into());

@@ -21,6 +21,9 @@ Usage: cargo run --release -p checkout -- [FLAGS]
   --seconds N     length of the whole incident, over all its modes;
                   at least 20 a mode (default: 40 a mode)
   --json FILE     also write the figures to FILE
+  --post-mortem FILE
+                  where the beginnings of the incident's post-mortem go
+                  (default: target/post-mortem.md)
   --help          print this
 
 It exits with 0 only if no wrong answer was served, no key was charged twice, and every recovery was seen.
@@ -105,6 +108,7 @@ pub(crate) struct Args {
     pub(crate) mode: Modes,
     pub(crate) rps: u32,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) post_mortem: PathBuf,
     pub(crate) canary: bool,
     seconds: Option<u32>,
 }
@@ -182,8 +186,14 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         return parse_load(Parser::from_args(args));
     }
     let mut parser = Parser::from_args(args);
-    let mut found =
-        Args { mode: Modes::Both, rps: 1_000, seconds: None, json: None, canary: false };
+    let mut found = Args {
+        mode: Modes::Both,
+        rps: 1_000,
+        seconds: None,
+        json: None,
+        post_mortem: "target/post-mortem.md".into(),
+        canary: false,
+    };
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         match arg {
             Arg::Long("mode") => {
@@ -196,6 +206,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
                 found.seconds = Some(number(&mut parser, "--seconds", 1..=MOST_SECONDS)?);
             }
             Arg::Long("json") => found.json = Some(value(&mut parser, "--json")?.into()),
+            Arg::Long("post-mortem") => {
+                found.post_mortem = value(&mut parser, "--post-mortem")?.into();
+            }
             Arg::Long("canary") => found.canary = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Parsed::Help),
             other => return Err(other.unexpected().to_string()),

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use seawall::ConfigError;
 use seawall::event::{Event, Kind};
 use seawall::http::{BufferError, ByStatus};
+use seawall::incident::{Timeline, TimelineConfig};
 use seawall::retry::RetryConfig;
 use seawall::stack::{self, Boxed};
 use tower::ServiceExt;
@@ -42,6 +43,7 @@ pub(crate) enum Trouble {
 pub(crate) struct PaymentClient {
     way: Way,
     watch: Arc<Watch>,
+    timeline: Timeline,
 }
 
 #[derive(Clone, Debug)]
@@ -60,8 +62,9 @@ pub(crate) type Stack = Boxed<
 >;
 
 /// The preset as it comes, but for three things: which errors of this client mean that nothing was sent,
-/// one repetition of what may be repeated, and who is told of the circuit's states.
-fn stack(wire: Wire, watch: &Arc<Watch>) -> Result<Stack, ConfigError> {
+/// one repetition of what may be repeated, and who is told: of the circuit's states, and of all that makes
+/// an incident.
+fn stack(wire: Wire, watch: &Arc<Watch>, timeline: &Timeline) -> Result<Stack, ConfigError> {
     let told = Arc::clone(watch);
     let by_status = ByStatus::new().connect_errors(|error: &Error| error.is_connect());
     let stack = stack::payment("payments")
@@ -73,6 +76,7 @@ fn stack(wire: Wire, watch: &Arc<Watch>) -> Result<Stack, ConfigError> {
                 told.circuit_came_to(step.to.as_str());
             }
         })
+        .observe(timeline.clone())
         .build()?;
     watch.circuit_came_to(stack.handles().breaker.snapshot().state.as_str());
     Ok(stack.boxed(wire))
@@ -81,22 +85,31 @@ fn stack(wire: Wire, watch: &Arc<Watch>) -> Result<Stack, ConfigError> {
 impl PaymentClient {
     pub(crate) fn new(mode: Mode) -> Result<Self, String> {
         let watch = Arc::new(Watch::default());
+        let timeline = Timeline::new(TimelineConfig::new());
         let wire = Wire::new(Arc::clone(&watch));
         let way = match mode {
             Mode::Bare => Way::Bare(wire),
-            Mode::Seawall => Way::Seawall(stack(wire, &watch).map_err(|e| e.to_string())?),
+            Mode::Seawall => {
+                Way::Seawall(stack(wire, &watch, &timeline).map_err(|e| e.to_string())?)
+            }
         };
-        Ok(Self { way, watch })
+        Ok(Self { way, watch, timeline })
     }
 
     /// Through a stack that is built already.
     pub(crate) fn of(stack: Stack) -> Self {
-        Self { way: Way::Seawall(stack), watch: Arc::default() }
+        let timeline = Timeline::new(TimelineConfig::new());
+        Self { way: Way::Seawall(stack), watch: Arc::default(), timeline }
     }
 
     /// What can be seen of it from outside.
     pub(crate) fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    /// The incidents that seawall saw; the bare client sees none.
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     pub(crate) async fn call(

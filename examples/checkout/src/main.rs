@@ -25,9 +25,11 @@ mod term;
 mod traffic;
 mod verify;
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::ExitCode;
 
+use seawall::incident::Incident;
 use tokio::sync::watch;
 
 use crate::args::{Args, LoadArgs, Parsed};
@@ -74,10 +76,6 @@ async fn ramp_up(args: &LoadArgs) -> Result<ExitCode, String> {
         climbs.push(ramp::climb(mode, args, &limits, stop.clone()).await?);
     }
     term::say(&ramp_report::table(&climbs));
-    let write = |path: &std::path::Path, text: String| {
-        std::fs::write(path, text)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))
-    };
     if let Some(path) = &args.html {
         write(path, ramp_report::page(&climbs))?;
     }
@@ -126,6 +124,7 @@ async fn play(args: &Args) -> Result<ExitCode, String> {
     }
     let problems = reports.problems();
     term::say(&table::closing(&reports, &problems, interrupted));
+    tell_incidents(reports.incidents(), &args.post_mortem)?;
     Ok(if interrupted {
         ExitCode::from(INTERRUPTED)
     } else if problems.is_empty() {
@@ -133,6 +132,28 @@ async fn play(args: &Args) -> Result<ExitCode, String> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What the one on call would read, and the file that they would go on with.
+fn tell_incidents(incidents: &[Incident], file: &Path) -> Result<(), String> {
+    if incidents.is_empty() {
+        return Ok(());
+    }
+    for incident in incidents {
+        term::say(&format!("\n{incident}"));
+    }
+    if let Some(folder) = file.parent() {
+        // If that fails, so does the writing, and says why.
+        let _ = fs::create_dir_all(folder);
+    }
+    let text: Vec<String> = incidents.iter().map(Incident::post_mortem).collect();
+    write(file, text.join("\n"))?;
+    term::say(&format!("\nThe beginnings of its post-mortem: {}", file.display()));
+    Ok(())
+}
+
+fn write(path: &Path, text: String) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// Turns true once, at the first Ctrl-C.

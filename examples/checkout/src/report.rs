@@ -1,5 +1,6 @@
 //! The figures of a run, as they are written to a file and laid out in the table.
 
+use seawall::incident::Incident;
 use serde::Serialize;
 
 use crate::args::Mode;
@@ -76,6 +77,9 @@ pub(crate) struct Report {
     /// Calls that failed because the process may open no more sockets.
     #[serde(skip)]
     pub(crate) without_socket: u64,
+    /// What seawall made of it.
+    #[serde(skip)]
+    pub(crate) incidents: Vec<Incident>,
 }
 
 /// One phase as it was really played.
@@ -129,7 +133,7 @@ impl Report {
         };
         let wrongs = sum.wrong.iter().map(|(wrong, &count)| (wrong.as_str(), count)).collect();
         let without_socket = ledger.without_socket();
-        Self { all, double_charges, phases, wrongs, without_socket }
+        Self { all, double_charges, phases, wrongs, without_socket, incidents: Vec::new() }
     }
 
     /// The phases in which the service was sick, summed as far as sums make sense.
@@ -166,6 +170,11 @@ impl Reports {
     pub(crate) fn each(&self) -> impl Iterator<Item = (Mode, &Report)> {
         let bare = self.bare.iter().map(|report| (Mode::Bare, report));
         bare.chain(self.seawall.iter().map(|report| (Mode::Seawall, report)))
+    }
+
+    /// The incidents that seawall saw.
+    pub(crate) fn incidents(&self) -> &[Incident] {
+        self.seawall.as_ref().map_or(&[], |report| &report.incidents)
     }
 
     /// What must not be in a run that ends well.

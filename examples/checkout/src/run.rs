@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use seawall::incident::Timeline;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -44,6 +45,7 @@ pub(crate) async fn incident(
     let payment = Payment::new();
     let client = PaymentClient::new(mode)?;
     let watch = Arc::clone(client.watch());
+    let timeline = client.timeline().clone();
     let payments = Server::start(Arc::clone(&payment).router()).await?;
     let checkouts = Server::start(checkout::router(client, payments.address)).await?;
     let ledger = Arc::new(Ledger::default());
@@ -56,14 +58,22 @@ pub(crate) async fn incident(
     }
     watch.take_peak();
 
-    let stage = Stage { payment: &payment, watch: &watch, ledger: &ledger, load: &load };
+    let stage = Stage {
+        payment: &payment,
+        watch: &watch,
+        ledger: &ledger,
+        load: &load,
+        timeline: &timeline,
+    };
     let spans = stage.play(args, stop).await;
     let last = clock::now() + DEADLINE + GRACE;
     while load.waiting() > 0 && clock::now() < last {
         sleep_until(clock::instant(clock::now() + SECOND / 100)).await;
     }
     let opened = |start, end| watch.opened_between(start, end);
-    Ok(Report::new(&spans, &ledger, payment.double_charges(), opened))
+    let report = Report::new(&spans, &ledger, payment.double_charges(), opened);
+    timeline.tick();
+    Ok(Report { incidents: timeline.incidents(), ..report })
 }
 
 /// What the script is played on.
@@ -72,6 +82,7 @@ struct Stage<'a> {
     watch: &'a Watch,
     ledger: &'a Ledger,
     load: &'a Load,
+    timeline: &'a Timeline,
 }
 
 impl Stage<'_> {
@@ -100,6 +111,7 @@ impl Stage<'_> {
                 }
                 // A line that is due at the end of a phase still belongs to it.
                 if next == tick {
+                    self.timeline.tick();
                     self.tell((tick - begun) / SECOND, phase.name);
                     tick += SECOND;
                 } else if next == planned_end {

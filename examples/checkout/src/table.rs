@@ -202,6 +202,7 @@ mod tests {
             all: figures,
             double_charges: 0,
             wrongs: Vec::new(),
+            incidents: Vec::new(),
             without_socket: 0,
         }
     }

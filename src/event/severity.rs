@@ -9,7 +9,7 @@ use crate::ratio::Ratio;
 /// without an answer. A stale answer, or another substitute, weighs half.
 ///
 /// ```
-/// use seawall::incident::Severity;
+/// use seawall::event::Severity;
 /// use seawall::ratio::Ratio;
 /// use std::time::Duration;
 ///

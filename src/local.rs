@@ -6,8 +6,8 @@
 //! in practice, to one core.
 //!
 //! Services are often cloned for one call; then a `Local` of its own would cost a clone an allocation, and
-//! save nothing. So it begins with one that clones made on the same thread share, and gets its own when it
-//! makes its second call.
+//! save nothing. So clones share one with those that are used on the same thread, and change it when they
+//! go to another.
 
 use std::fmt;
 use std::ops::Deref;
@@ -48,73 +48,63 @@ impl<T> Local<T> {
 }
 
 impl<T: Clone> Local<T> {
-    /// For a clone that is made on this thread.
-    #[inline]
-    fn for_clone(&self) -> Self {
-        match &self.0.clones {
-            Clones::Of(family) => {
-                self.of(family.get_or_init(|| Arc::new(Striped::new(OnceLock::new))))
-            }
-            Clones::One { stripe, stripes, family } if !Family::<T>::is_mine(*stripe, *stripes) => {
-                // The clone went to another thread. If the service is gone, so are the others.
-                family.upgrade().map_or_else(|| self.share(), |family| self.of(&family))
-            }
-            Clones::One { .. } => self.share(),
-        }
-    }
-
+    /// Of this family, for this thread.
     fn of(&self, family: &Arc<Family<T>>) -> Self {
         let (stripe, mine) = family.mine();
-        let (stripes, family) = (family.stripes(), || Arc::downgrade(family));
-        let one = || Clones::One { stripe, stripes, family: family() };
-        mine.get_or_init(|| Self::new(T::clone(self), one())).share()
+        let one = || {
+            let (stripes, family) = (family.stripes(), Arc::downgrade(family));
+            Self::new(T::clone(self), Clones::One { stripe, stripes, family })
+        };
+        mine.get_or_init(one).share()
     }
 }
 
 /// What a layer shares, as a service holds it.
-pub(crate) struct Owner<T> {
-    local: Local<T>,
-    since: Since,
-}
-
-/// How a service came by its `Local`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Since {
-    /// It is its own.
-    Own,
-    /// Others have it too, and it has made no call.
-    Cloned,
-    /// ... and it has made one.
-    Called,
-}
+pub(crate) struct Owner<T>(Local<T>);
 
 impl<T: Clone> Owner<T> {
     /// For a new service of a layer.
     pub(crate) fn new(shared: T) -> Self {
-        Self { local: Local::new(shared, Clones::Of(OnceLock::new())), since: Since::Own }
+        Self(Local::new(shared, Clones::Of(OnceLock::new())))
     }
 
-    /// For a call in flight: allocates nothing, but in a clone's second call.
+    /// For a call in flight. A clone that is new to this thread may allocate.
     #[inline]
     pub(crate) fn share(&mut self) -> Local<T> {
-        match self.since {
-            Since::Own => {}
-            Since::Cloned => self.since = Since::Called,
-            Since::Called => self.settle_down(),
+        if let Clones::One { stripe, stripes, .. } = &self.0.0.clones {
+            if !Family::<T>::is_mine(*stripe, *stripes) {
+                *self = self.moved_here();
+            }
         }
-        self.local.share()
+        self.0.share()
     }
 
+    /// For a clone that went to another thread. If the service that it was cloned from is gone, so is
+    /// the family; then it founds one.
     #[cold]
-    fn settle_down(&mut self) {
-        *self = Self::new(T::clone(self));
+    fn moved_here(&self) -> Self {
+        match &self.0.0.clones {
+            Clones::One { family, .. } => match family.upgrade() {
+                Some(family) => Self(self.0.of(&family)),
+                None => Self::new(T::clone(self)),
+            },
+            Clones::Of(_) => self.clone(),
+        }
     }
 }
 
 impl<T: Clone> Clone for Owner<T> {
     #[inline]
     fn clone(&self) -> Self {
-        Self { local: self.local.for_clone(), since: Since::Cloned }
+        match &self.0.0.clones {
+            Clones::Of(family) => {
+                Self(self.0.of(family.get_or_init(|| Arc::new(Striped::wide(OnceLock::new)))))
+            }
+            Clones::One { stripe, stripes, .. } if Family::<T>::is_mine(*stripe, *stripes) => {
+                Self(self.0.share())
+            }
+            Clones::One { .. } => self.moved_here(),
+        }
     }
 }
 
@@ -123,13 +113,13 @@ impl<T> Deref for Owner<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.local
+        &self.0
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Owner<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.local.fmt(f)
+        self.0.fmt(f)
     }
 }
 
@@ -157,33 +147,37 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_shares_a_count_for_one_call_and_then_has_its_own() {
+    fn clones_on_one_thread_share_a_count_that_is_not_the_services() {
         let shared = Arc::new(());
         let mut first = Owner::new(Arc::clone(&shared));
-        assert!(same(&first.share(), &first.share()), "what a layer makes has its own at once");
+        assert!(same(&first.share(), &first.share()));
         let (mut clone, other) = (first.clone(), first.clone());
-        assert!(!same(&clone.local, &first.local) && same(&clone.local, &other.local));
-        assert!(same(&clone.share(), &other.clone().local), "a clone of a clone too");
-        let second = clone.share();
-        assert!(!same(&second, &other.local) && same(&second, &clone.share()));
-        drop((first, clone, other, second));
+        assert!(!same(&clone.0, &first.0) && same(&clone.0, &other.0));
+        assert!(same(&clone.share(), &other.clone().0), "a clone of a clone too");
+        drop((first, clone, other));
         assert_eq!(Arc::strong_count(&shared), 1, "and all of them are gone");
     }
 
     #[test]
-    fn clones_that_are_made_on_other_threads_share_another_count() {
+    fn a_clone_that_goes_to_another_thread_shares_with_those_there() {
         let first = Owner::new(Arc::new(()));
         let here = first.clone();
-        let moved = |clones: &Owner<Arc<()>>| {
+        let there = |clones: &Owner<Arc<()>>| {
             std::thread::scope(|scope| {
                 // Threads are numbered as they come: of so many, one is of another stripe.
-                let clone = |_| scope.spawn(|| clones.clone()).join().expect("no panic");
-                (0..16).map(clone).any(|clone| !same(&clone.local, &here.local))
+                let move_there = |_| {
+                    let mut clone = clones.clone();
+                    let call = move || (clone.share(), clone.clone().0);
+                    scope.spawn(call).join().expect("no panic")
+                };
+                (0..16).map(move_there).find(|(call, _)| !same(call, &here.0))
             })
         };
         let alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
-        assert!(alone || (moved(&first) && moved(&here)), "also of those that moved there");
+        let Some((call, clone)) = there(&first) else { return assert!(alone) };
+        assert!(same(&call, &clone));
         drop(first);
-        assert!(!moved(&here), "with the service their table goes");
+        let (call, clone) = there(&here).expect("it founds a family of its own");
+        assert!(!same(&call, &clone), "whose clones share another");
     }
 }

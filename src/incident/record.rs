@@ -14,6 +14,9 @@ use crate::wall::Span;
 /// newest.
 pub(super) const MOST_ENTRIES: usize = 256;
 
+/// A symptom: room, instance, name.
+pub(super) type Key = (Room, &'static str, &'static str);
+
 /// One incident: from its first symptom to its end, with everything that was told meanwhile.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -41,12 +44,14 @@ pub struct Incident {
     pub(super) first: Vec<Entry>,
     pub(super) rest: VecDeque<Entry>,
     pub(super) left_out: u64,
-    /// Symptoms that haven't ended: room, instance, name.
-    pub(super) open: Vec<(Room, &'static str, &'static str)>,
+    /// Symptoms that haven't ended, and when each began.
+    pub(super) open: Vec<(Key, Moment)>,
     /// It has, or had, a symptom that doesn't lag: such ones alone say when it ended.
     pub(super) is_direct: bool,
     /// When a symptom last came or went.
     pub(super) touched: Moment,
+    /// As of when it was last told.
+    pub(super) changed_at: Moment,
     /// The wall clock at a moment, for whoever reads it.
     pub(super) anchor: (Moment, SystemTime),
 }
@@ -153,6 +158,7 @@ impl Incident {
         );
         let mut notice = Notice::new(format!("incident/{}", self.number), turn, gravity, text);
         notice.severity = Some(self.severity);
+        notice.at = Some(self.changed_at);
         if let Some(first) = self.first_symptom() {
             notice.text += &format!("; first symptom: {} {}", first.name, first.text);
             notice.runbook = first.runbook;

@@ -13,6 +13,7 @@ use crate::wall::Span;
 /// How many entries of an incident are kept: the first half of them from its beginning, the rest the
 /// newest.
 pub(super) const MOST_ENTRIES: usize = 256;
+const LONGEST_TEXT: usize = 2_000;
 
 /// A symptom: room, instance, name.
 pub(super) type Key = (Room, &'static str, &'static str);
@@ -90,7 +91,7 @@ impl Entry {
             name: event.name.into(),
             event: event.kind.as_str(),
             gravity: event.kind.gravity(),
-            text: event.kind.to_string().into(),
+            text: bounded(&event.kind.to_string()),
             runbook: event.kind.runbook(),
         }
     }
@@ -98,6 +99,14 @@ impl Entry {
     /// Is it of the same teller?
     fn is_beside(&self, other: &Self) -> bool {
         self.layer.is_some() && (self.layer, &self.name) == (other.layer, &other.name)
+    }
+}
+
+/// Not more than the first 2,000 characters: what operators and remote services say is in it.
+pub(super) fn bounded(text: &str) -> Box<str> {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::verdict::Judgement;
 
 pub use describe::{Gravity, Symptom, Turn};
 pub use notice::Notice;
-pub(crate) use notice::Weight;
+pub(crate) use notice::{Weight, overtakes};
 pub use severity::Severity;
 
 /// Something that happened in one layer.

@@ -256,13 +256,16 @@ fn the_timeline_is_bounded_and_keeps_the_beginning_and_the_newest() {
     for n in 0..1_000 {
         rig.timeline.note("robot", &n.to_string());
     }
+    rig.timeline.note("robot", &"é".repeat(1 << 20));
     let incident = rig.last();
+    let longest = incident.entries().map(|entry| entry.text.chars().count()).max();
+    assert_eq!(longest, Some(2_003), "two thousand characters, and that there were more");
     let texts: Vec<_> = incident.entries().map(|entry| entry.text.to_string()).collect();
-    assert_eq!((texts.len(), incident.left_out()), (256, 745));
+    assert_eq!((texts.len(), incident.left_out()), (256, 746));
     assert!(texts[0].starts_with("the circuit opened"), "{}", texts[0]);
     assert_eq!(
-        (texts[127].as_str(), texts[128].as_str(), texts[255].as_str()),
-        ("126", "872", "999")
+        (texts[127].as_str(), texts[128].as_str(), texts[254].as_str()),
+        ("126", "873", "999")
     );
 
     // And so is the number of incidents.

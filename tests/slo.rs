@@ -171,6 +171,25 @@ fn calls_take_stock_by_themselves_while_there_are_many() {
 }
 
 #[test]
+fn at_an_objective_of_everything_the_alert_reads_well_and_ends() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let objective = Objective::availability("ledger", 1.0);
+    let (slo, hand) = manual(objective.observe(move |event: &Event| {
+        log.lock().unwrap().push(event.to_string());
+    }));
+    for second in 0..(4 * 86_400) {
+        slo.record(!(100..102).contains(&second));
+        hand.advance(Duration::from_secs(1));
+        slo.tick();
+    }
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard[0], "ledger: the error budget burns too fast (page_fast): no call may be bad");
+    assert_eq!(heard.len(), 6, "three alerts, each once, and their ends: {heard:#?}");
+    assert!(heard.iter().all(|text| !text.contains("inf") && !text.contains("NaN")), "{heard:#?}");
+}
+
+#[test]
 fn absurd_objectives_are_typed_errors() {
     for target in [0.0, -1.0, 1.000_001, f64::NAN, f64::INFINITY] {
         let error = Slo::new(Objective::availability("x", target)).unwrap_err();

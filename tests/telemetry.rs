@@ -485,6 +485,112 @@ fn a_slow_recorder_holds_up_nobody_else() {
     });
 }
 
+/// A circuit whose every call is slow: a metric of its own, that is registered with the first.
+fn slow_calls(metrics: &Metrics) -> impl Fn() + Clone + Send + Sync + 'static {
+    let (clock, hand) = Clock::manual();
+    let config = CircuitBreakerConfig::new("x").slow_calls(Duration::from_secs(1), 1.0);
+    let config = config.time_window(Duration::from_secs(10)).min_calls(100);
+    let config = config.clock(clock).observe(metrics.clone());
+    let layer = CircuitBreakerLayer::new(config).unwrap();
+    let service = layer.layer(service_fn(move |()| {
+        hand.advance(Duration::from_secs(2));
+        ready(Ok::<(), BoxError>(()))
+    }));
+    move || {
+        let answered = futures::FutureExt::now_or_never(service.clone().oneshot(()));
+        answered.expect("it answers at once").unwrap();
+    }
+}
+
+type Work = Box<dyn Fn() + Send + Sync>;
+
+/// Runs `work` on a thread of its own, and fails if it doesn't come to an end.
+#[track_caller]
+fn ends(work: impl FnOnce() + Send + 'static) {
+    let (tell, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        work();
+        tell.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(30)).expect("it hangs, or panicked");
+}
+
+#[test]
+fn a_recorder_that_makes_a_call_while_it_registers_does_not_deadlock() {
+    let call: Arc<OnceLock<Work>> = Arc::default();
+    let (inner, depth) = (Arc::clone(&call), AtomicU64::new(0));
+    let what = Arc::new(move || {
+        let Some(call) = inner.get() else { return };
+        if depth.fetch_add(1, Ordering::Relaxed) == 0 {
+            call();
+        }
+    });
+    let metrics = Metrics::new().recorder(Hostile { at: At::Registration, what });
+    let made = slow_calls(&metrics);
+    assert!(call.set(Box::new(made.clone())).is_ok());
+    ends(made);
+}
+
+#[test]
+fn a_recorder_that_hangs_while_it_registers_holds_up_nobody_else() {
+    let (entered, seen) = std::sync::mpsc::channel();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let armed = Arc::new(AtomicU64::new(0));
+    let trap = Arc::clone(&armed);
+    let what = Arc::new(move || {
+        if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            entered.send(()).unwrap();
+            let _ = held.lock().map(|held| held.recv());
+        }
+    });
+    let metrics = Metrics::new().recorder(Hostile { at: At::Registration, what });
+    let call = slow_calls(&metrics);
+    armed.store(1, Ordering::SeqCst);
+    let first = std::thread::spawn(call.clone());
+    seen.recv().unwrap();
+    ends(call);
+    drop(let_go);
+    first.join().unwrap();
+}
+
+#[test]
+fn no_label_is_built_and_nothing_registered_for_a_call() {
+    let registered = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&registered);
+    let what = Arc::new(move || _ = count.fetch_add(1, Ordering::Relaxed));
+    let metrics = Metrics::new().recorder(Hostile { at: At::Registration, what });
+    let slow = slow_calls(&metrics.clone().durations(true));
+    let stack = stack::payment("payments")
+        .cached(CachedConfig::new("payments", |id: &u32| Some(CacheKey::of(id))))
+        .bulkhead(|config| config.limit(1))
+        .observe(metrics.durations(true))
+        .build()
+        .unwrap();
+    let service = stack.service(service_fn(|id: u32| client(id)));
+    let round = || {
+        for id in [1, 0, 2] {
+            let _ = tokio_test::block_on(service.clone().oneshot(id));
+        }
+        stack.handles().breaker.force_open();
+        let _ = tokio_test::block_on(service.clone().oneshot(1));
+        let _ = tokio_test::block_on(service.clone().oneshot(3));
+        slow();
+    };
+    round();
+    stack.handles().breaker.reset();
+    let before = registered.load(Ordering::Relaxed);
+    assert!(before > 20, "{before}");
+    for id in (0..1_000).map(|n| n % 3) {
+        let _ = tokio_test::block_on(service.clone().oneshot(id));
+        slow();
+    }
+    // A circuit that changes its state is rare: it may.
+    let transitions = stack.handles().breaker.snapshot().generation;
+    let after = registered.load(Ordering::Relaxed);
+    assert!(after - before <= u64::from(transitions), "{before}, {after}");
+}
+
 #[test]
 fn every_reason_has_its_label() {
     let labels: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();

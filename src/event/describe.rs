@@ -273,6 +273,10 @@ impl fmt::Display for Because {
 impl fmt::Display for BurnAlert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.fires { "burns too fast" } else { "no longer burns too fast" };
+        if !(self.long_burn.is_finite() && self.budget_left.is_finite()) {
+            // Of an objective of 100 %, whose budget is nothing.
+            return write!(f, "the error budget {verb} ({}): no call may be bad", self.alert);
+        }
         write!(
             f,
             "the error budget {verb} ({}): {:.1} times over the long window, {:.1} over the short; \

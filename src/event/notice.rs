@@ -2,8 +2,10 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Event, Gravity, Severity, Turn};
+use crate::clock::Moment;
 
 /// Something that somebody may have to be told: the beginning or the end of something wrong, or something
 /// that happened once.
@@ -32,6 +34,9 @@ pub struct Notice {
     /// The page of the runbook that says what to do: below the root of the rendered documentation, or an
     /// address of your own; may be empty.
     pub runbook: &'static str,
+    /// When, on the clock of whoever tells it; `None`: when it is heard. Of two about one subject that
+    /// come in the wrong order, within a minute, the later one counts.
+    pub at: Option<Moment>,
 }
 
 impl Notice {
@@ -43,7 +48,7 @@ impl Notice {
         text: impl Into<String>,
     ) -> Self {
         let (subject, text) = (subject.into(), text.into());
-        Self { subject, turn, gravity, severity: None, text, runbook: "" }
+        Self { subject, turn, gravity, severity: None, text, runbook: "", at: None }
     }
 
     /// What there is to tell of an event: its symptom, or else itself.
@@ -64,6 +69,15 @@ impl Notice {
     pub(crate) fn weight(&self) -> Weight {
         (self.gravity, self.severity.map(Reverse))
     }
+}
+
+/// Reports come from many threads, and may overtake each other by so much; what is further apart is a clock
+/// that went back.
+const OVERTAKEN: Duration = Duration::from_secs(60);
+
+/// Is what happened at `known` later than what is told only now?
+pub(crate) fn overtakes(known: Moment, told: Moment) -> bool {
+    known > told && known.since(told) < OVERTAKEN
 }
 
 /// How grave something is: by gravity, then by severity.

@@ -4,16 +4,18 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use super::impact::{Impact, Minute};
-use super::record::{Entry, Incident};
+use super::record::{Entry, Incident, Key};
 use crate::clock::Moment;
 use crate::error::Room;
 use crate::event::Severity;
-use crate::event::{Event, Turn};
+use crate::event::{Event, Turn, overtakes};
 use crate::ratio::Ratio;
 
 /// What happened shortly before an incident belongs to its timeline: the change that caused it, maybe.
 const LEAD_UP: Duration = Duration::from_secs(600);
 const MOST_RECENT: usize = 32;
+/// So many ends of symptoms are remembered, for beginnings that come after them.
+const MOST_ENDED: usize = 64;
 
 /// Keeps the books of one timeline.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Clerk {
     minute: Minute,
     /// Events of no incident.
     recent: VecDeque<Entry>,
+    /// What ended last.
+    ended: VecDeque<(Key, Moment)>,
     current: Option<Incident>,
     past: VecDeque<Incident>,
     opened: u64,
@@ -40,6 +44,7 @@ impl Clerk {
             anchor,
             minute: Minute::default(),
             recent: VecDeque::new(),
+            ended: VecDeque::new(),
             current: None,
             past: VecDeque::new(),
             opened: 0,
@@ -57,14 +62,15 @@ impl Clerk {
         incident.severity = Severity::of(incident.worst_minute);
         let calm = incident.recovered_at.is_some() && now.since(incident.touched) >= self.calm;
         if calm {
-            return self.close();
+            return self.close(now);
         }
-        (incident.severity != before).then(|| incident.clone())
+        (incident.severity != before).then(|| incident.changed(now))
     }
 
-    fn close(&mut self) -> Changed {
+    fn close(&mut self, now: Moment) -> Changed {
         let mut incident = self.current.take()?;
         incident.over = true;
+        incident.changed(now);
         self.past.push_back(incident.clone());
         if self.past.len() > self.keep {
             self.past.pop_front();
@@ -75,12 +81,11 @@ impl Clerk {
     /// Takes an event. What came of calls up to then was [looked at](Self::look) before.
     pub(super) fn hear(&mut self, event: &Event) -> Changed {
         let entry = Entry::of(event);
-        let symptom = event.kind.symptom();
-        let key = symptom.map(|symptom| (event.room, event.name, symptom.name));
-        let opens = symptom.is_some_and(|symptom| symptom.turn != Turn::Ends);
+        let symptom = self.in_order(event);
+        let opens = symptom.is_some_and(|(_, turn)| turn != Turn::Ends);
         if self.current.is_none() {
             if !opens {
-                return self.join_a_past_one(key, entry);
+                return self.join_a_past_one(symptom.map(|(key, _)| key), entry);
             }
             self.open(event.at);
         }
@@ -92,12 +97,12 @@ impl Clerk {
             incident.mitigated_at.get_or_insert(event.at);
         }
         let recovered = incident.recovered_at.is_some();
-        if let (Some(symptom), Some(key)) = (symptom, key) {
+        if let Some((key, turn)) = symptom {
             incident.touched = event.at;
             incident.is_direct |= opens && !lags(&key);
-            incident.open.retain(|open| *open != key);
-            if symptom.turn == Turn::Begins {
-                incident.open.push(key);
+            incident.open.retain(|(open, _)| *open != key);
+            if turn == Turn::Begins {
+                incident.open.push((key, event.at));
             }
             incident.recovered_at = match incident.recovered_at {
                 _ if incident.is_ill() => None,
@@ -109,7 +114,30 @@ impl Clerk {
         let changed = fresh
             || was_mitigated != incident.mitigated_at.is_some()
             || recovered != incident.recovered_at.is_some();
-        changed.then(|| incident.clone())
+        changed.then(|| incident.changed(event.at))
+    }
+
+    /// The symptom, as it counts: events come from many threads, and one may come after a later one. What
+    /// had ended when its beginning comes was there for a moment; what ended before it began again goes on.
+    fn in_order(&mut self, event: &Event) -> Option<(Key, Turn)> {
+        let symptom = event.kind.symptom()?;
+        let key = (event.room, event.name, symptom.name);
+        let later = |known: &(Key, Moment)| known.0 == key && overtakes(known.1, event.at);
+        match symptom.turn {
+            Turn::Begins if self.ended.iter().any(later) => return Some((key, Turn::Once)),
+            Turn::Ends => {
+                if self.current.as_ref().is_some_and(|incident| incident.open.iter().any(later)) {
+                    return None;
+                }
+                self.ended.retain(|(ended, _)| *ended != key);
+                if self.ended.len() >= MOST_ENDED {
+                    self.ended.pop_front();
+                }
+                self.ended.push_back((key, event.at));
+            }
+            _ => {}
+        }
+        Some((key, symptom.turn))
     }
 
     /// Adds what somebody wrote; `false` if there is no incident to add it to.
@@ -138,6 +166,7 @@ impl Clerk {
             open: Vec::new(),
             is_direct: false,
             touched: at,
+            changed_at: at,
             anchor: self.anchor,
         };
         let lead_up = self.recent.drain(..).filter(|entry| at.since(entry.at) <= LEAD_UP);
@@ -149,14 +178,15 @@ impl Clerk {
     fn join_a_past_one(&mut self, key: Option<Key>, entry: Entry) -> Changed {
         let its = key.and_then(|key| {
             self.past.iter_mut().rev().find_map(|incident| {
-                let at = incident.open.iter().position(|open| *open == key)?;
+                let at = incident.open.iter().position(|(open, _)| *open == key)?;
                 incident.open.remove(at);
                 Some(incident)
             })
         });
         if let Some(incident) = its {
+            let at = entry.at;
             incident.push(entry);
-            return Some(incident.clone());
+            return Some(incident.changed(at));
         }
         if self.recent.len() >= MOST_RECENT {
             self.recent.pop_front();
@@ -170,12 +200,16 @@ impl Clerk {
     }
 }
 
-type Key = (Room, &'static str, &'static str);
-
 impl Incident {
+    /// It, to be told, as of `at`.
+    fn changed(&mut self, at: Moment) -> Self {
+        self.changed_at = self.changed_at.max(at);
+        self.clone()
+    }
+
     /// Is a symptom there that says that the trouble goes on?
     fn is_ill(&self) -> bool {
-        self.open.iter().any(|key| !self.is_direct || !lags(key))
+        self.open.iter().any(|(key, _)| !self.is_direct || !lags(key))
     }
 }
 
@@ -183,4 +217,74 @@ impl Incident {
 /// by the answers it is taken over.
 fn lags((room, _, symptom): &Key) -> bool {
     *room == Room::Slo || *symptom == "stale_share"
+}
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests {
+    use super::*;
+    use crate::event::{Kind, PoolUse};
+    use std::time::UNIX_EPOCH;
+
+    /// At so many ms the pool `database` is saturated (`true`), or isn't any more.
+    fn told(clerk: &mut Clerk, ms: u64, saturated: bool) {
+        let usage = PoolUse { used: 9, size: 10, mean: Ratio::ONE, peak: 9 };
+        let kind = if saturated { Kind::Saturated(usage) } else { Kind::Cleared(usage) };
+        let at = Moment::from_nanos(1 << 40).plus(Duration::from_millis(ms));
+        clerk.hear(&Event { room: Room::Pool, name: "database", at, kind });
+    }
+
+    fn clerk() -> Clerk {
+        Clerk::new(Duration::from_secs(60), 16, (Moment::from_nanos(1 << 40), UNIX_EPOCH))
+    }
+
+    fn last(clerk: &Clerk) -> &Incident {
+        clerk.incidents().last().expect("an incident")
+    }
+
+    #[test]
+    fn a_beginning_that_its_end_overtook_is_an_incident_that_is_over_already() {
+        let mut clerk = clerk();
+        told(&mut clerk, 20, false);
+        told(&mut clerk, 10, true);
+        let incident = last(&clerk);
+        assert!(incident.open.is_empty() && incident.recovered_at.is_some(), "{incident:#?}");
+        // And the next is as ever.
+        told(&mut clerk, 30, true);
+        assert_eq!((last(&clerk).number, last(&clerk).recovered_at), (1, None));
+    }
+
+    #[test]
+    fn an_end_that_the_next_beginning_overtook_ends_nothing() {
+        let mut clerk = clerk();
+        told(&mut clerk, 10, true);
+        told(&mut clerk, 30, true);
+        told(&mut clerk, 20, false);
+        assert_eq!(last(&clerk).recovered_at, None);
+        assert_eq!(last(&clerk).entries().count(), 3, "it is told all the same");
+        told(&mut clerk, 40, false);
+        assert!(last(&clerk).recovered_at.is_some());
+    }
+
+    #[test]
+    fn a_clock_that_went_back_an_hour_hides_no_symptom() {
+        let mut clerk = clerk();
+        told(&mut clerk, 3_600_000, true);
+        told(&mut clerk, 3_600_010, false);
+        told(&mut clerk, 10, true);
+        assert_eq!(last(&clerk).recovered_at, None);
+        told(&mut clerk, 20, false);
+        assert!(last(&clerk).recovered_at.is_some());
+    }
+
+    #[test]
+    fn ends_that_are_remembered_are_bounded() {
+        let mut clerk = clerk();
+        for ms in 0..1_000 {
+            let name: &'static str = Box::leak(ms.to_string().into_boxed_str());
+            let at = Moment::from_nanos(ms << 20);
+            let usage = PoolUse { used: 0, size: 10, mean: Ratio::ZERO, peak: 9 };
+            clerk.hear(&Event { room: Room::Pool, name, at, kind: Kind::Cleared(usage) });
+        }
+        assert_eq!((clerk.ended.len(), clerk.recent.len()), (MOST_ENDED, MOST_RECENT));
+    }
 }

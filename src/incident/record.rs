@@ -13,6 +13,10 @@ use crate::wall::Span;
 /// How many entries of an incident are kept: the first half of them from its beginning, the rest the
 /// newest.
 pub(super) const MOST_ENTRIES: usize = 256;
+const LONGEST_TEXT: usize = 2_000;
+
+/// A symptom: room, instance, name.
+pub(super) type Key = (Room, &'static str, &'static str);
 
 /// One incident: from its first symptom to its end, with everything that was told meanwhile.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,12 +45,14 @@ pub struct Incident {
     pub(super) first: Vec<Entry>,
     pub(super) rest: VecDeque<Entry>,
     pub(super) left_out: u64,
-    /// Symptoms that haven't ended: room, instance, name.
-    pub(super) open: Vec<(Room, &'static str, &'static str)>,
+    /// Symptoms that haven't ended, and when each began.
+    pub(super) open: Vec<(Key, Moment)>,
     /// It has, or had, a symptom that doesn't lag: such ones alone say when it ended.
     pub(super) is_direct: bool,
     /// When a symptom last came or went.
     pub(super) touched: Moment,
+    /// As of when it was last told.
+    pub(super) changed_at: Moment,
     /// The wall clock at a moment, for whoever reads it.
     pub(super) anchor: (Moment, SystemTime),
 }
@@ -85,7 +91,7 @@ impl Entry {
             name: event.name.into(),
             event: event.kind.as_str(),
             gravity: event.kind.gravity(),
-            text: event.kind.to_string().into(),
+            text: bounded(&event.kind.to_string()),
             runbook: event.kind.runbook(),
         }
     }
@@ -93,6 +99,14 @@ impl Entry {
     /// Is it of the same teller?
     fn is_beside(&self, other: &Self) -> bool {
         self.layer.is_some() && (self.layer, &self.name) == (other.layer, &other.name)
+    }
+}
+
+/// Not more than the first 2,000 characters: what operators and remote services say is in it.
+pub(super) fn bounded(text: &str) -> Box<str> {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
@@ -153,6 +167,7 @@ impl Incident {
         );
         let mut notice = Notice::new(format!("incident/{}", self.number), turn, gravity, text);
         notice.severity = Some(self.severity);
+        notice.at = Some(self.changed_at);
         if let Some(first) = self.first_symptom() {
             notice.text += &format!("; first symptom: {} {}", first.name, first.text);
             notice.runbook = first.runbook;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::clerk::{Changed, Clerk};
 use super::impact::Meter;
-use super::record::{Entry, Incident};
+use super::record::{Entry, Incident, bounded};
 use crate::clock::Clock;
 use crate::error::{Rejected, Room};
 use crate::event::{Answered, Call, Event, Gravity, Observe, Sink, Wants};
@@ -142,10 +142,10 @@ impl Timeline {
             times: 1,
             until: at,
             layer: None,
-            name: who.into(),
+            name: bounded(who),
             event: "note",
             gravity: Gravity::Note,
-            text: text.into(),
+            text: bounded(text),
             runbook: "",
         };
         self.0.clerk.lock().note(entry)

@@ -60,29 +60,21 @@ impl Ledger {
     /// Takes a notice; `true` if there is something new to tell.
     pub(super) fn hear(&mut self, notice: &Notice, now: Moment, wall: SystemTime) -> bool {
         let known = self.subjects.iter().position(|subject| subject.name == notice.subject);
-        let counts = notice.turn != Turn::Ends && notice.gravity >= self.rules.from;
+        let counts = notice.turn == Turn::Ends || notice.gravity >= self.rules.from;
         let at = match known {
             Some(at) => at,
-            None if counts && self.make_room() => {
-                self.subjects.push(Subject::new(&notice.subject, self.rules.gap.0, now));
+            // Of an end, too: it may have overtaken its beginning.
+            None if counts && self.make_room(notice.turn) => {
+                self.subjects.push(Subject::new(notice, self.rules.gap.0, now));
                 self.subjects.len() - 1
             }
             None => return false,
         };
-        let subject = &mut self.subjects[at];
-        let changed = match notice.turn {
-            Turn::Ends => subject.holds,
-            Turn::Once => counts,
-            Turn::Begins => counts && (!subject.holds || subject.is_graver(notice)),
-        };
-        if changed {
-            subject.change(notice, self.rules.gap, now, wall);
-        }
-        changed
+        counts && self.subjects[at].hear(notice, self.rules.gap, now, wall)
     }
 
     /// Room for one more subject; an old one that is settled goes for it.
-    fn make_room(&mut self) -> bool {
+    fn make_room(&mut self, turn: Turn) -> bool {
         if self.subjects.len() < MOST_SUBJECTS {
             return true;
         }
@@ -90,7 +82,7 @@ impl Ledger {
         let oldest = settled.min_by_key(|(_, subject)| subject.changed_at).map(|(at, _)| at);
         match oldest {
             Some(at) => _ = self.subjects.swap_remove(at),
-            None => self.left_out += 1,
+            None => self.left_out += u64::from(turn != Turn::Ends),
         }
         oldest.is_some()
     }
@@ -412,6 +404,36 @@ mod tests {
         assert!(rig.hear(&Notice::new("y", Turn::Once, Gravity::Warning, "it happened")));
         rig.wait(MINUTE);
         assert_eq!(rig.rows(), [(0, State::Happened, 1)]);
+    }
+
+    #[test]
+    fn what_overtakes_another_on_its_way_is_put_in_order() {
+        let mut rig = Rig::new();
+        let told = |rig: &mut Rig, ms: u64, turn| {
+            let mut notice = Notice::new("x", turn, Gravity::Warning, "it is so");
+            notice.at = Some(Moment::from_nanos(1 << 50).plus(Duration::from_millis(ms)));
+            rig.hear(&notice)
+        };
+        // The end comes before its beginning: it was there, and is over.
+        assert!(!told(&mut rig, 20, Turn::Ends));
+        assert!(told(&mut rig, 10, Turn::Begins));
+        rig.wait(60 * MINUTE);
+        assert_eq!(rig.rows(), [(0, State::Cleared, 1)]);
+        // The end comes after the next beginning: it goes on.
+        told(&mut rig, 30, Turn::Begins);
+        told(&mut rig, 50, Turn::Begins);
+        assert!(!told(&mut rig, 40, Turn::Ends));
+        rig.wait(60 * MINUTE);
+        assert_eq!(rig.rows()[1..], [(3_600, State::Firing, 1)]);
+        told(&mut rig, 60, Turn::Ends);
+        rig.wait(60 * MINUTE);
+        assert_eq!(rig.rows()[2..], [(7_200, State::Cleared, 0)]);
+        // A clock that went back an hour hides nothing.
+        let mut notice = Notice::new("x", Turn::Begins, Gravity::Warning, "it is so");
+        notice.at = Some(Moment::from_nanos(1 << 40));
+        rig.hear(&notice);
+        rig.wait(60 * MINUTE);
+        assert_eq!(rig.rows()[3..], [(10_800, State::Firing, 1)]);
     }
 
     #[test]

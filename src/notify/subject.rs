@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::message::{Message, State};
 use crate::clock::Moment;
-use crate::event::{Gravity, Notice, Turn, Weight};
+use crate::event::{Gravity, Notice, Turn, Weight, overtakes};
 
 /// The waits after failed attempts.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -27,6 +27,8 @@ pub(super) struct Subject {
     gravest: Option<Weight>,
     gap: Duration,
     pub(super) changed_at: Moment,
+    /// When what was heard last happened, on the clock of whoever tells it.
+    heard: Moment,
     /// Failed attempts since one that didn't fail, and when to try again.
     failures: u32,
     again_at: Option<Moment>,
@@ -80,9 +82,9 @@ impl News {
 }
 
 impl Subject {
-    pub(super) fn new(name: &Arc<str>, gap: Duration, now: Moment) -> Self {
+    pub(super) fn new(notice: &Notice, gap: Duration, now: Moment) -> Self {
         Self {
-            name: Arc::clone(name),
+            name: Arc::clone(&notice.subject),
             holds: false,
             ends: false,
             news: News::default(),
@@ -91,13 +93,38 @@ impl Subject {
             gravest: None,
             gap,
             changed_at: now,
+            heard: notice.at.unwrap_or(now),
             failures: 0,
             again_at: None,
         }
     }
 
+    /// Takes a notice; `true` if there is something new to tell.
+    pub(super) fn hear(
+        &mut self,
+        notice: &Notice,
+        gap: (Duration, Duration),
+        now: Moment,
+        wall: SystemTime,
+    ) -> bool {
+        let at = notice.at.unwrap_or(now);
+        let late = overtakes(self.heard, at);
+        let changed = match notice.turn {
+            Turn::Ends => self.holds && !late,
+            Turn::Once => true,
+            Turn::Begins => !self.holds || self.is_graver(notice),
+        };
+        if changed {
+            self.change(notice, late, gap, now, wall);
+        }
+        if !late {
+            self.heard = at;
+        }
+        changed
+    }
+
     /// Is it graver than what was told, or is to be?
-    pub(super) fn is_graver(&self, notice: &Notice) -> bool {
+    fn is_graver(&self, notice: &Notice) -> bool {
         Some(notice.weight()) > self.weight()
     }
 
@@ -107,9 +134,10 @@ impl Subject {
         self.gravest.max(sending).max(self.news.weight())
     }
 
-    pub(super) fn change(
+    fn change(
         &mut self,
         notice: &Notice,
+        late: bool,
         (least, most): (Duration, Duration),
         now: Moment,
         wall: SystemTime,
@@ -133,7 +161,8 @@ impl Subject {
             Turn::Begins | Turn::Once => {
                 // What holds already became graver: it did not begin once more.
                 self.news.times += u64::from(!self.holds);
-                self.holds = notice.turn == Turn::Begins;
+                // What comes late and isn't there any more was there for a moment.
+                self.holds = notice.turn == Turn::Begins && (self.holds || !late);
                 self.news.begin(notice, wall);
             }
         }

@@ -100,6 +100,9 @@ impl Observe for Metrics {
 }
 
 /// A handle that is registered when it is first needed, and kept.
+///
+/// Whoever comes while another registers it registers it, too, and does not wait: a recorder may take its
+/// time, or call back.
 struct Kept<T>(OnceLock<T>);
 
 impl<T> Kept<T> {
@@ -109,7 +112,13 @@ impl<T> Kept<T> {
 
     #[inline]
     fn get(&self, register: impl FnOnce() -> T) -> &T {
-        self.0.get_or_init(register)
+        match self.0.get() {
+            Some(kept) => kept,
+            None => {
+                let handle = register();
+                self.0.get_or_init(|| handle)
+            }
+        }
     }
 }
 

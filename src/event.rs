@@ -503,11 +503,15 @@ impl Sinks {
     #[inline]
     pub(crate) fn called(&self, call: &Call) {
         if self.wants.calls {
-            self.each(|wants| wants.calls, |sink| sink.called(call));
+            self.each_called(call);
         }
     }
 
     #[inline(never)]
+    fn each_called(&self, call: &Call) {
+        self.each(|wants| wants.calls, |sink| sink.called(call));
+    }
+
     fn each(&self, wanted: impl Fn(Wants) -> bool, report: impl Fn(&dyn Sink)) {
         for (_, sink) in self.all.iter().filter(|(wants, _)| wanted(*wants)) {
             if catch_unwind(AssertUnwindSafe(|| report(&**sink))).is_err() {

@@ -416,7 +416,7 @@ impl Engine {
         if counts.failures == 0 && counts.slow == 0 {
             return None;
         }
-        self.judge(gate, counts, run, now())
+        self.judge(gate, counts, run, now)
     }
 
     /// Enters the calls of cohorts whose time has come.
@@ -451,7 +451,7 @@ impl Engine {
             self.count_stale();
             return None;
         };
-        self.judge(gate, counts, run, now)
+        self.judge(gate, counts, run, || now)
     }
 
     /// Enters calls that hang: slow, and not failed so far.
@@ -460,7 +460,7 @@ impl Engine {
         let entry = Entry { failed: false, slow: true };
         let counts = self.window.record(entry, hung, gate.generation(), || now)?;
         let run = self.run.hang(hung, gate.generation());
-        self.judge(gate, counts, run, now)
+        self.judge(gate, counts, run, || now)
     }
 
     /// Changes the settings at once. One at a time.

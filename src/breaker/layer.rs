@@ -86,7 +86,10 @@ impl Circuitry {
 
     #[cold]
     fn tell_of(&self, transition: Transition, at: Moment) {
-        self.changed.send_replace(transition.generation);
+        // Who subscribes only now has not seen the state before, and need not hear that it is over.
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_replace(transition.generation);
+        }
         self.sinks.event(at, Kind::Transition(transition));
     }
 }

@@ -495,9 +495,15 @@ impl Sinks {
     #[inline]
     pub(crate) fn refused(&self, rejected: Rejected) -> Rejected {
         if self.wants.refusals {
-            self.each(|wants| wants.refusals, |sink| sink.refused(&rejected));
+            self.each_refused(rejected);
         }
         rejected
+    }
+
+    // A copy, which may be in memory: then what is given back need not be.
+    #[inline(never)]
+    fn each_refused(&self, rejected: Rejected) {
+        self.each(|wants| wants.refusals, |sink| sink.refused(&rejected));
     }
 
     #[inline]

@@ -243,6 +243,15 @@ impl Engine {
         }
     }
 
+    /// Refuses a call to an open circuit whose wait isn't over; else `None`, and nothing was done.
+    #[inline]
+    pub(crate) fn refuse_quickly(&self, now: impl FnOnce() -> Moment) -> Option<Refusal> {
+        if !self.gate.load().is_open() || self.live.shadow() {
+            return None;
+        }
+        self.wait_left(now()).map(|left| refusal(Some(left)))
+    }
+
     /// Would a call be refused now, for all that can be known? Changes nothing.
     pub(crate) fn would_refuse(&self, now: impl FnOnce() -> Moment) -> bool {
         let gate = self.gate.load();
@@ -487,6 +496,7 @@ impl Engine {
 
     /// What is left of the cool-down, or of a ramp's step; `None` when it is over, at exactly its end
     /// too.
+    #[inline]
     pub(super) fn wait_left(&self, now: Moment) -> Option<Duration> {
         // Relaxed: the gate that said Open was read with Acquire. A later one's `until` may be seen
         // with an older gate; then the claim fails, or the wait is the newer and truer one.

@@ -79,7 +79,8 @@ impl Circuitry {
         }
     }
 
-    fn refuse(&self, Refusal { reason, retry_after }: Refusal) -> Rejected {
+    #[inline]
+    pub(super) fn refuse(&self, Refusal { reason, retry_after }: Refusal) -> Rejected {
         let rejected = Rejected::new(Room::Breaker, reason, self.sinks.name());
         self.sinks.refused(rejected.retry_after(retry_after))
     }

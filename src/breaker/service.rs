@@ -77,7 +77,9 @@ fn admitted<S: Service<Req>, C, Req>(
     inner: &mut S,
     req: Req,
 ) -> ResponseFuture<S::Future, C> {
-    guarded::call(Admitted::new(local.share(), ticket), || inner.call(req))
+    let calling = guarded::calling(Admitted::new(local.share(), ticket));
+    let future = inner.call(req);
+    calling.into_future(future)
 }
 
 /// Calls, or refuses, in whatever state.

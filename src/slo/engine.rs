@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Counts a call; `true` if it is time to look at the clock.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&self, good: bool) -> bool {
         // Relaxed: see "Orderings".
         let before = self.words.mine().1.fetch_add(1 << 32 | u64::from(!good), Ordering::Relaxed);

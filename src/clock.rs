@@ -1,16 +1,28 @@
 //! Time, as a value that every layer takes.
 //!
 //! A [`Moment`] is a count of nanoseconds since an epoch that lies some 73 years before the
-//! process first looked, so that "an hour before first use" is still a moment. All arithmetic
-//! saturates: a clock that stands still, jumps or goes back gives a duration of zero, never a panic.
-//! Nothing decides on wall-clock time.
+//! machine started (where that isn't known: before the process first looked), so that "an hour before
+//! first use" is still a moment. All arithmetic saturates: a clock that stands still, jumps or goes back
+//! gives a duration of zero, never a panic. Nothing decides on wall-clock time.
+//!
+//! # What a reading costs
+//! On Linux a reading of the monotonic clock costs some 30 ns, more than most layers do; one of its
+//! *coarse* sister, which moves at each tick of the kernel (every 1 to 10 ms), some 4 ns. Is a second
+//! over? Has a call lasted longer than 500 ms? Where every span that a room measures is 25 ticks or longer
+//! it reads the coarse clock, and is wrong by at most one tick: less than one part in 25. Rooms that
+//! measure latency itself (the canary, an adaptive limit, a hedge) always read the fine one.
+//! `clocks_by_cost`, in `benches/README.md`, has the figures, and those of the processor's own counter,
+//! which costs 11 ns here, and for which somebody has to see to it that it runs evenly on all cores.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, atomic};
+use std::sync::atomic::{self, AtomicBool};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Where the first reading lies after the epoch: 2^61 ns, about 73 years.
+/// Where the machine's start, or the first reading, lies after the epoch: 2^61 ns, about 73 years.
 const FIRST_USE: u64 = 1 << 61;
+/// The coarse clock serves for spans of so many of its ticks.
+const TICKS: u32 = 25;
 
 /// A point on a [`Clock`]: nanoseconds since the clock's epoch.
 ///
@@ -117,7 +129,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System => system_now(),
+            Source::System => system::now(),
             #[cfg(feature = "test-util")]
             Source::Tokio => since_anchor(tokio::time::Instant::now().into_std()),
             // Relaxed: the hand and the readers share this one word and nothing behind it.
@@ -126,22 +138,114 @@ impl Clock {
     }
 }
 
-#[inline]
-#[allow(clippy::disallowed_methods)] // the one place that reads it
-fn system_now() -> Moment {
-    since_anchor(Instant::now())
+/// The system's monotonic clocks, read without a detour: an `Instant` gives its nanoseconds only as a
+/// difference to another, which costs a quarter of the reading again.
+#[cfg(target_os = "linux")]
+mod system {
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_getres, clock_gettime};
+
+    use crate::clock::{FIRST_USE, Moment};
+
+    #[inline]
+    fn read(id: ClockId) -> Moment {
+        let time = clock_gettime(id);
+        // Neither is negative.
+        let since_start = (time.tv_sec as u64).saturating_mul(1_000_000_000) + time.tv_nsec as u64;
+        Moment(FIRST_USE.saturating_add(since_start))
+    }
+
+    #[inline]
+    pub(super) fn now() -> Moment {
+        read(ClockId::Monotonic)
+    }
+
+    /// At most a tick ago.
+    #[inline]
+    pub(super) fn coarse() -> Moment {
+        read(ClockId::MonotonicCoarse)
+    }
+
+    /// How far apart coarse readings are.
+    pub(super) fn tick() -> Duration {
+        static TICK: OnceLock<Duration> = OnceLock::new();
+        *TICK.get_or_init(|| {
+            let tick = clock_getres(ClockId::MonotonicCoarse);
+            Duration::new(tick.tv_sec as u64, tick.tv_nsec as u32)
+        })
+    }
 }
 
-#[inline]
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::time::{Duration, Instant};
+
+    use crate::clock::{Moment, since_anchor};
+
+    #[inline]
+    #[allow(clippy::disallowed_methods)] // the one place that reads it
+    pub(super) fn now() -> Moment {
+        since_anchor(Instant::now())
+    }
+
+    pub(super) fn coarse() -> Moment {
+        now()
+    }
+
+    pub(super) fn tick() -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[cfg(any(feature = "test-util", not(target_os = "linux")))]
+#[allow(clippy::disallowed_methods)] // as above
 fn since_anchor(instant: Instant) -> Moment {
-    static ANCHOR: OnceLock<Instant> = OnceLock::new();
-    let anchor = *ANCHOR.get_or_init(|| instant);
+    static ANCHOR: OnceLock<(Instant, Moment)> = OnceLock::new();
+    let (anchor, then) = *ANCHOR.get_or_init(|| {
+        let then = if cfg!(target_os = "linux") { system::now() } else { Moment(FIRST_USE) };
+        // Read together, so that real time is the same by either clock.
+        (if cfg!(target_os = "linux") { Instant::now() } else { instant }, then)
+    });
     // A paused tokio clock may stand before an anchor that a real thread set.
-    let moment = match instant.checked_duration_since(anchor) {
-        Some(after) => FIRST_USE.saturating_add(nanos(after)),
-        None => FIRST_USE.saturating_sub(nanos(anchor - instant)),
-    };
-    Moment(moment)
+    Moment(match instant.checked_duration_since(anchor) {
+        Some(after) => then.0.saturating_add(nanos(after)),
+        None => then.0.saturating_sub(nanos(anchor - instant)),
+    })
+}
+
+/// A clock for spans that are set: it reads the coarse clock while that serves.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    clock: Clock,
+    coarse: AtomicBool,
+}
+
+impl Stopwatch {
+    /// For spans no shorter than this.
+    pub(crate) fn new(clock: Clock, shortest: Duration) -> Self {
+        let stopwatch = Self { clock, coarse: AtomicBool::new(false) };
+        stopwatch.measure(shortest);
+        stopwatch
+    }
+
+    /// From now on no span is shorter than this.
+    pub(crate) fn measure(&self, shortest: Duration) {
+        let coarse = shortest >= system::tick().saturating_mul(TICKS);
+        // Relaxed: either clock will do meanwhile.
+        self.coarse.store(coarse, atomic::Ordering::Relaxed);
+    }
+
+    /// The moment it is, or was a tick ago.
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        match &self.clock.0 {
+            // Relaxed: as above.
+            Source::System if self.coarse.load(atomic::Ordering::Relaxed) => system::coarse(),
+            _ => self.clock.now(),
+        }
+    }
 }
 
 /// Moves a [`Clock::manual`].
@@ -192,6 +296,29 @@ mod tests {
         assert_eq!(clock.now(), Moment::from_nanos(0));
         hand.advance(Duration::MAX);
         assert_eq!(clock.now(), last);
+    }
+
+    #[test]
+    fn spans_of_many_ticks_are_measured_coarsely_and_shorter_ones_finely() {
+        let stopwatch = Stopwatch::new(Clock::system(), system::tick() * TICKS);
+        let is_coarse = || stopwatch.coarse.load(atomic::Ordering::Relaxed);
+        assert!(is_coarse());
+        let (before, read, after) = (system::now(), stopwatch.now(), system::now());
+        assert!(read <= after, "never ahead");
+        assert!(before.since(read) <= system::tick() * 2, "{before:?} {read:?}");
+        if cfg!(target_os = "linux") {
+            stopwatch.measure(system::tick() * TICKS - Duration::from_nanos(1));
+            assert!(!is_coarse());
+        }
+        let (clock, hand) = Clock::manual();
+        let stopwatch = Stopwatch::new(clock, Duration::from_secs(1));
+        let before = stopwatch.now();
+        hand.advance(Duration::from_nanos(1));
+        assert_eq!(
+            stopwatch.now().since(before),
+            Duration::from_nanos(1),
+            "no other clock is coarse"
+        );
     }
 
     #[test]

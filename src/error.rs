@@ -73,6 +73,9 @@ impl fmt::Display for Room {
 }
 
 /// Why a call was refused or given up.
+// A whole word, so that the results that hold one have their tag in a word of its own, and are copied in
+// words: with it among smaller fields each layer took some 3 ns more.
+#[repr(u64)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
@@ -459,8 +462,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_fits_forty_bytes() {
-        assert!(size_of::<Rejected>() <= 40, "{}", size_of::<Rejected>());
+    fn a_refusal_fits_six_words() {
+        assert!(size_of::<Rejected>() <= 48, "{}", size_of::<Rejected>());
     }
 
     #[test]

@@ -34,40 +34,24 @@ pub(crate) trait Settle {
 
 /// What is owed when the call ends with a result.
 pub(crate) trait SettleWith<Res, E>: Settle {
+    /// The call ended with `result`: settles it, if little has to be done; else `false`, and it is
+    /// still owed.
+    ///
+    /// For nearly every call, so it should be short, and inlined: as long as nobody asks for the address
+    /// of an answer it needs no place in memory, and travels through the layers in registers.
+    fn finished_quickly(&mut self, _result: Result<&Res, &E>) -> bool {
+        false
+    }
+
     /// The call ended with `result`.
     ///
-    /// In place: moving what is owed costs more than most rooms do at this end. Who asks a judge that may
-    /// panic asks it first: a panic in here settles the call as one in the inner service would.
+    /// Who asks a judge that may panic asks it first: a panic in here settles the call as one in the
+    /// inner service would.
     fn finished(&mut self, result: Result<&Res, &E>);
 }
 
 /// Holds a [`Settle`] until its call ends.
 struct Owed<G: Settle>(Option<G>);
-
-impl<G: Settle> Owed<G> {
-    /// Runs the inner service. A panic there settles the call while it unwinds, though somebody may
-    /// catch it and keep the future. (`thread::panicking()` would be false by the time of the drop.)
-    #[inline(always)]
-    fn run<T>(&mut self, inner: impl FnOnce() -> T) -> T {
-        let inside = Inside(&mut self.0);
-        let done = inner();
-        mem::forget(inside);
-        done
-    }
-
-    #[inline(always)]
-    fn settle<Res, E>(&mut self, result: Result<&Res, &E>)
-    where
-        G: SettleWith<Res, E>,
-    {
-        let inside = Inside(&mut self.0);
-        if let Some(debt) = inside.0 {
-            debt.finished(result);
-        }
-        mem::forget(inside);
-        self.0 = None;
-    }
-}
 
 impl<G: Settle> Drop for Owed<G> {
     #[inline]
@@ -90,10 +74,12 @@ impl<G: Settle> Drop for Inside<'_, G> {
 }
 
 /// Calls a service under a debt: a panic in `call` settles it too.
-#[inline(always)] // so that what is owed is written once, in its place: see `SettleWith::finished`
+#[inline(always)]
 pub(crate) fn call<F, G: Settle>(debt: G, call: impl FnOnce() -> F) -> Guarded<F, G> {
     let mut owed = Owed(Some(debt));
-    let future = owed.run(call);
+    let inside = Inside(&mut owed.0);
+    let future = call();
+    mem::forget(inside);
     Guarded { state: State::Called { future, owed } }
 }
 
@@ -130,20 +116,34 @@ where
 {
     type Output = Result<Res, E>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Called { future, owed } => {
-                let polled = owed.run(|| future.poll(cx));
-                match &polled {
-                    Poll::Ready(result) => owed.settle(result.as_ref()),
-                    Poll::Pending => {
-                        if let Some(debt) = &mut owed.0 {
-                            debt.pending();
-                        }
+                let inside = Inside(&mut owed.0);
+                let polled = future.poll(cx);
+                let settled = match (&polled, &mut *inside.0) {
+                    (Poll::Ready(result), Some(debt)) => debt.finished_quickly(result.as_ref()),
+                    (Poll::Pending, Some(debt)) => {
+                        debt.pending();
+                        false
                     }
+                    (_, None) => true,
+                };
+                mem::forget(inside);
+                match polled {
+                    Poll::Ready(result) => {
+                        if !settled {
+                            // A copy, which may be in memory: then the result itself need not be.
+                            let seen = result;
+                            settle(owed.0.take(), seen.as_ref());
+                            return Poll::Ready(seen);
+                        }
+                        owed.0 = None; // in its place: to move it costs more
+                        Poll::Ready(result)
+                    }
+                    Poll::Pending => Poll::Pending,
                 }
-                polled
             }
             StateProj::Refused { rejected } => {
                 let rejected = rejected.take().expect("polled after it was done");
@@ -151,6 +151,21 @@ where
             }
         }
     }
+}
+
+/// Settles what takes more than a few instructions.
+#[inline(never)]
+fn settle<G, Res, E>(debt: Option<G>, result: Result<&Res, &E>)
+where
+    G: SettleWith<Res, E>,
+{
+    let mut owed = Owed(debt);
+    let inside = Inside(&mut owed.0);
+    if let Some(debt) = &mut *inside.0 {
+        debt.finished(result);
+    }
+    mem::forget(inside);
+    owed.0 = None;
 }
 
 impl<F, G: Settle> fmt::Debug for Guarded<F, G> {

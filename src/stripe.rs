@@ -23,6 +23,11 @@ impl<T> Striped<T> {
         Self::with(count(), make)
     }
 
+    /// As many as there are cores, up to 64: for what must be fast beyond eight, too, and is small.
+    pub(crate) fn wide(make: impl Fn() -> T) -> Self {
+        Self::with(cores().min(64), make)
+    }
+
     pub(crate) fn with(stripes: usize, make: impl Fn() -> T) -> Self {
         debug_assert!(stripes.is_power_of_two());
         Self((0..stripes).map(|_| Padded(make())).collect())
@@ -33,6 +38,16 @@ impl<T> Striped<T> {
     pub(crate) fn mine(&self) -> (u8, &T) {
         let index = thread_index() & (self.0.len() - 1);
         (index as u8, &self.0[index].0)
+    }
+
+    /// Whether the calling thread is one of those of this stripe.
+    #[inline]
+    pub(crate) fn is_mine(index: u8, stripes: usize) -> bool {
+        thread_index() & (stripes - 1) == usize::from(index)
+    }
+
+    pub(crate) fn stripes(&self) -> usize {
+        self.0.len()
     }
 
     /// The stripe with this number.
@@ -47,11 +62,16 @@ impl<T> Striped<T> {
 }
 
 fn count() -> usize {
+    cores().min(MAX)
+}
+
+/// How many there are, as a power of two.
+fn cores() -> usize {
     // Loom explores every stripe's every word: one is enough to model.
     if cfg!(seawall_loom) {
         return 1;
     }
-    std::thread::available_parallelism().map_or(1, |n| n.get().next_power_of_two().min(MAX))
+    std::thread::available_parallelism().map_or(1, |n| n.get().next_power_of_two())
 }
 
 #[inline]

@@ -171,6 +171,31 @@ fn calls_take_stock_by_themselves_while_there_are_many() {
 }
 
 #[test]
+fn a_clock_that_goes_back_or_jumps_an_hour_blinds_no_alert() {
+    for jump in [false, true] {
+        let (slo, hand) = manual(Objective::availability("payments", 0.999));
+        let second = |good: bool| {
+            for _ in 0..100 {
+                slo.record(good);
+            }
+            hand.advance(Duration::from_secs(1));
+            slo.tick();
+        };
+        (0..3_600).for_each(|_| second(true));
+        let hour = Duration::from_secs(3_600);
+        if jump {
+            hand.advance(hour)
+        } else {
+            hand.set_back(hour)
+        }
+        (0..120).for_each(|_| second(false));
+        assert!(slo.snapshot().firing(Alert::PageFast), "jump: {jump}");
+        (0..2 * 3_600).for_each(|_| second(true));
+        assert!(!slo.snapshot().firing(Alert::PageFast), "jump: {jump}");
+    }
+}
+
+#[test]
 fn at_an_objective_of_everything_the_alert_reads_well_and_ends() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&heard);

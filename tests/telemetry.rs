@@ -12,6 +12,7 @@ use metrics::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerLayer};
 use seawall::bulkhead::{Gauge as PoolGauge, GaugeConfig};
+use seawall::canary::{Canary, CanaryConfig};
 use seawall::clock::Clock;
 use seawall::error::{BoxError, Reason};
 use seawall::event::{Circuit, Event, Kind};
@@ -21,6 +22,7 @@ use seawall::kill_switch::{KillSwitch, KillSwitchConfig, Mode};
 use seawall::outcome::ErrInDoubt;
 use seawall::request::Marked;
 use seawall::retry::RetryConfig;
+use seawall::rollout::{Rollout, RolloutConfig};
 use seawall::slo::{Objective, Slo};
 use seawall::stack;
 use seawall::stale::Answer;
@@ -256,6 +258,22 @@ fn transitions_that_overtake_each_other_leave_the_newest_state() {
         let state = handle.snapshot().state;
         let want = format!(r#"seawall_breaker_state{{name="x",state="{state}"}}"#);
         assert_eq!(holding(&page), [want]);
+    }
+}
+
+#[test]
+fn a_rollback_that_was_only_rehearsed_is_counted_as_that_and_pages_nobody() {
+    for (dry_run, want) in [(true, [0.0, 1.0]), (false, [1.0, 0.0])] {
+        let (metrics, page) = page();
+        let canary = Canary::new(CanaryConfig::new("payments-v2").only_watch(dry_run)).unwrap();
+        let config = RolloutConfig::new("payments").dry_run(dry_run).observe(metrics);
+        let rollout = Rollout::new(config, canary.handle()).unwrap();
+        rollout.start("deploy-1", "v2").unwrap();
+        rollout.abort("alice", "wrong").unwrap();
+        let counted = ["decided", "dry_run"].map(|result| {
+            says(&page, &format!(r#"seawall_rollbacks_total{{name="payments",result="{result}"}}"#))
+        });
+        assert_eq!(counted, want, "dry run: {dry_run}");
     }
 }
 

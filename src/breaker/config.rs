@@ -391,6 +391,14 @@ impl CircuitBreakerConfig {
         self.settings()
     }
 
+    /// The shortest span that a circuit with these settings measures.
+    pub(super) fn shortest(&self, settings: &Settings) -> Duration {
+        match self.shape {
+            Shape::Time(span) => settings.shortest().min(TimeWindow::width(span)),
+            Shape::Count(_) => settings.shortest(),
+        }
+    }
+
     /// The settings, checked.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         let cool_down = up_to_a_day("cool_down", self.cool_down)?;

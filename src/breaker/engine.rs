@@ -138,22 +138,23 @@ impl Engine {
 
     /// Admits a call to a closed circuit, if that changes nothing but a count; else `None`, and nothing
     /// was done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit_quickly(&self, now: impl FnOnce() -> Moment) -> Option<Ticket> {
         let gate = self.gate.load();
         if !gate.is_closed() {
             return None;
         }
-        let (generation, mut role, mut since) = (gate.generation(), Role::Counted(None), 0);
+        let (mut place, mut since) = (None, 0);
         if self.cohorts.is_on() {
             let now = now();
-            if self.cohorts.is_due(now) {
-                return None;
-            }
-            role = Role::Counted(Some(self.cohorts.join(now)?));
+            place = Some(self.join(now)?);
             since = now.as_nanos();
         }
-        Some(Ticket { generation, role, since })
+        Some(Ticket { generation: gate.generation(), role: Role::Counted(place), since })
+    }
+
+    fn join(&self, now: Moment) -> Option<Place> {
+        if self.cohorts.is_due(now) { None } else { self.cohorts.join(now) }
     }
 
     /// Admits a call, or refuses it, in whatever state.
@@ -296,37 +297,36 @@ impl Engine {
     /// Takes back the ticket of a call that succeeded, in a closed circuit that has nothing bad to tell,
     /// if that changes nothing but counts; else `false`, and [`record`](Self::record) it: what was done
     /// is noted in the ticket.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record_quickly(&self, ticket: &mut Ticket, now: impl FnOnce() -> Moment) -> bool {
-        let gate = self.gate.load();
+        let generation = ticket.generation;
         let Role::Counted(place) = ticket.role else { return false };
-        let generation = gate.generation();
-        if !gate.is_closed() || generation != ticket.generation || !self.run.is_over(generation) {
+        if !self.gate.load().is_closed_in(generation) || !self.run.is_over(generation) {
             return false;
         }
-        let window = match &self.window {
-            Window::Count(window) if place.is_none() && !self.cohorts.is_on() => {
-                return window.is_spotless(generation);
+        match &self.window {
+            Window::Count(window) => {
+                place.is_none() && !self.cohorts.is_on() && window.is_spotless(generation)
             }
-            Window::Count(_) => return false,
-            Window::Time(window) => window,
-        };
-        let now = now();
-        if let Some(place) = place {
-            let threshold = self.cohorts.threshold();
-            let elapsed = now.as_nanos().saturating_sub(ticket.since);
-            if self.cohorts.is_due(now) || threshold.is_none_or(|t| elapsed >= nanos(t)) {
-                return false;
-            }
-            ticket.role = match self.cohorts.end(place) {
-                End::InTime | End::Forgotten => Role::Counted(None),
-                End::Hung => Role::Hung,
-            };
-            if ticket.role == Role::Hung {
-                return false;
+            Window::Time(window) => {
+                let now = now();
+                if let Some(place) = place {
+                    ticket.role = match self.end_in_time(place, ticket.since, now) {
+                        None => return false,
+                        Some(End::InTime | End::Forgotten) => Role::Counted(None),
+                        Some(End::Hung) => Role::Hung,
+                    };
+                }
+                ticket.role != Role::Hung && window.record_in_spotless(generation, now)
             }
         }
-        window.record_in_spotless(generation, now)
+    }
+
+    /// Takes a call out of its cohort if it ended in time, and none is to be settled.
+    fn end_in_time(&self, place: Place, since: u64, now: Moment) -> Option<End> {
+        let elapsed = now.as_nanos().saturating_sub(since);
+        let in_time = self.cohorts.threshold().is_some_and(|threshold| elapsed < nanos(threshold));
+        (in_time && !self.cohorts.is_due(now)).then(|| self.cohorts.end(place))
     }
 
     /// Takes back the ticket of a call that ended so; gives whether it was slow, and the transition

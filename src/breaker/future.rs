@@ -30,7 +30,6 @@ impl<C> Admitted<C> {
     }
 
     /// The call ended so.
-    #[inline(never)]
     fn settle(&self, outcome: Outcome, answered: Answered, advice: Option<Duration>) {
         let circuit = &self.local.circuit;
         let mut slow = false;
@@ -80,16 +79,17 @@ where
     C: Classify<Res, E>,
     E: Carry,
 {
-    #[inline]
-    fn finished(&mut self, result: Result<&Res, &E>) {
-        let Shared { circuit, classify, .. } = &*self.local;
-        let outcome = judge(classify, result);
-        if outcome == Outcome::Success
-            && !circuit.sinks.wants_calls()
+    #[inline(always)]
+    fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
+        let Shared { circuit, classify } = &*self.local;
+        !circuit.sinks.wants_calls()
+            && judge(&**classify, result) == Outcome::Success
             && circuit.engine.record_quickly(&mut self.ticket, || circuit.clock.now())
-        {
-            return;
-        }
+    }
+
+    fn finished(&mut self, result: Result<&Res, &E>) {
+        let classify = &*self.local.classify;
+        let outcome = judge(classify, result);
         let advice = if outcome.is_failure() { classify.retry_after(result) } else { None };
         self.settle(outcome, Answered::with(result.is_ok()), advice);
     }

@@ -54,6 +54,12 @@ impl Gate {
         self.0 as u32 == (Circuit::Closed as u32) << 8
     }
 
+    /// ... and in this generation.
+    #[inline]
+    pub(crate) const fn is_closed_in(self, generation: u32) -> bool {
+        self.0 == Self::new(Circuit::Closed, generation).0
+    }
+
     pub(crate) const fn state(self) -> Circuit {
         const ALL: [Circuit; 7] = [
             Circuit::Closed,

@@ -170,7 +170,9 @@ impl CircuitBreakerHandle {
         {
             let mut config = self.circuit.config.lock();
             let changed = change(config.clone());
-            self.circuit.engine.apply(&changed.settings_over(&config)?);
+            let settings = changed.settings_over(&config)?;
+            self.circuit.clock.measure(changed.shortest(&settings));
+            self.circuit.engine.apply(&settings);
             *config = changed;
         }
         self.circuit.sinks.event(self.circuit.clock.now(), Kind::Reconfigured);

@@ -10,10 +10,10 @@ use super::config::CircuitBreakerConfig;
 use super::engine::{Engine, Refusal, Ticket};
 use super::handle::CircuitBreakerHandle;
 use super::service::CircuitBreaker;
-use crate::clock::{Clock, Moment};
-use crate::error::{ConfigError, Room};
+use crate::clock::{Moment, Stopwatch};
+use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks, Transition};
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ByResult;
 use crate::rng;
 
@@ -24,21 +24,27 @@ use crate::rng;
 /// be able to [`Carry`](crate::error::Carry) a refusal.
 #[derive(Debug)]
 pub struct CircuitBreakerLayer<C = ByResult> {
-    shared: Arc<Shared<C>>,
+    shared: Shared<C>,
 }
 
 /// What one layer value owns: the circuit, and who classifies for it.
 #[derive(Debug)]
 pub(super) struct Shared<C> {
     pub(super) circuit: Arc<Circuitry>,
-    pub(super) classify: C,
+    pub(super) classify: Arc<C>,
+}
+
+impl<C> Clone for Shared<C> {
+    fn clone(&self) -> Self {
+        Self { circuit: Arc::clone(&self.circuit), classify: Arc::clone(&self.classify) }
+    }
 }
 
 /// The circuit, and who hears of it.
 #[derive(Debug)]
 pub(super) struct Circuitry {
     pub(super) engine: Engine,
-    pub(super) clock: Clock,
+    pub(super) clock: Stopwatch,
     pub(super) sinks: Sinks,
     /// The generation last reported; wakes those who wait for a change.
     pub(super) changed: watch::Sender<u32>,
@@ -56,11 +62,26 @@ impl Circuitry {
     }
 
     /// Admits a call, or refuses it, in whatever state.
-    #[inline(never)]
-    pub(super) fn admit_slowly(&self) -> Result<Ticket, Refusal> {
+    pub(super) fn admit_slowly(&self) -> Result<Ticket, Rejected> {
         let (admission, transition) = self.engine.admit_slowly(|| self.clock.now());
         self.tell(transition);
-        admission
+        admission.map_err(|refusal| self.refuse(refusal))
+    }
+
+    /// Refuses a call that can't be made: for the circuit's reasons, if it has some.
+    pub(super) fn refuse_unready(&self) -> Rejected {
+        match self.admit_slowly() {
+            Ok(ticket) => {
+                self.tell(self.engine.give_back(ticket, || self.clock.now()));
+                self.refuse(Refusal { reason: Reason::NotReady, retry_after: None })
+            }
+            Err(rejected) => rejected,
+        }
+    }
+
+    fn refuse(&self, Refusal { reason, retry_after }: Refusal) -> Rejected {
+        let rejected = Rejected::new(Room::Breaker, reason, self.sinks.name());
+        self.sinks.refused(rejected.retry_after(retry_after))
     }
 
     #[cold]
@@ -80,12 +101,13 @@ impl CircuitBreakerLayer {
         let seed = config.seed.unwrap_or_else(rng::entropy);
         let circuit = Circuitry {
             engine: Engine::new(&settings, config.window(), seed),
-            clock: config.clock.clone(),
+            clock: Stopwatch::new(config.clock.clone(), config.shortest(&settings)),
             sinks: config.observers.attach(Room::Breaker, config.name),
             changed: watch::Sender::new(0),
             config: Mutex::new(config),
         };
-        Ok(Self { shared: Arc::new(Shared { circuit: Arc::new(circuit), classify: ByResult }) })
+        let (circuit, classify) = (Arc::new(circuit), Arc::new(ByResult));
+        Ok(Self { shared: Shared { circuit, classify } })
     }
 }
 
@@ -107,8 +129,8 @@ impl<C> CircuitBreakerLayer<C> {
     /// ```
     #[must_use]
     pub fn classify<N>(self, classify: N) -> CircuitBreakerLayer<N> {
-        let circuit = Arc::clone(&self.shared.circuit);
-        CircuitBreakerLayer { shared: Arc::new(Shared { circuit, classify }) }
+        let shared = Shared { circuit: self.shared.circuit, classify: Arc::new(classify) };
+        CircuitBreakerLayer { shared }
     }
 
     /// Reads the circuit, and reaches into it while calls run.
@@ -119,7 +141,7 @@ impl<C> CircuitBreakerLayer<C> {
 
 impl<C> Clone for CircuitBreakerLayer<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { shared: self.shared.clone() }
     }
 }
 
@@ -127,6 +149,6 @@ impl<S, C> Layer<S> for CircuitBreakerLayer<C> {
     type Service = CircuitBreaker<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CircuitBreaker::new(inner, Local::new(Arc::clone(&self.shared)))
+        CircuitBreaker::new(inner, Owner::new(self.shared.clone()))
     }
 }

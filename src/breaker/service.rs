@@ -3,12 +3,12 @@
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-use super::engine::Refusal;
+use super::engine::Ticket;
 use super::future::{Admitted, ResponseFuture};
 use super::layer::Shared;
-use crate::error::{Carry, Reason, Rejected, Room};
+use crate::error::Carry;
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 use crate::readied::Readied;
 
@@ -20,11 +20,11 @@ use crate::readied::Readied;
 #[derive(Debug)]
 pub struct CircuitBreaker<S, C = ByResult> {
     inner: Readied<S>,
-    local: Local<Shared<C>>,
+    local: Owner<Shared<C>>,
 }
 
 impl<S, C> CircuitBreaker<S, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<C>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Shared<C>>) -> Self {
         Self { inner: Readied::new(inner), local }
     }
 
@@ -36,7 +36,7 @@ impl<S, C> CircuitBreaker<S, C> {
 
 impl<S: Clone, C> Clone for CircuitBreaker<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 
@@ -56,33 +56,39 @@ where
         self.inner.poll_ready(cx, || circuit.engine.would_refuse(|| circuit.clock.now()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let ready = self.inner.take();
-        let circuit = &self.local.circuit;
-        let admitted = |ticket| Admitted::new(self.local.share(), ticket);
-        let quickly = match ready {
-            Some(_) => circuit.engine.admit_quickly(|| circuit.clock.now()),
-            None => None,
+        let circuit = &*self.local.circuit;
+        let Some(inner) = self.inner.take() else {
+            return guarded::refuse(circuit.refuse_unready());
         };
-        let (admission, ready) = match (quickly, ready) {
-            // A way of its own, so that the ticket is written where it stays.
-            (Some(ticket), Some(inner)) => {
-                return guarded::call(admitted(ticket), || inner.call(req));
-            }
-            (_, ready) => (circuit.admit_slowly(), ready),
-        };
-        let Refusal { reason, retry_after } = match (admission, ready) {
-            (Ok(ticket), Some(inner)) => {
-                return guarded::call(admitted(ticket), || inner.call(req));
-            }
-            (Ok(ticket), None) => {
-                circuit.tell(circuit.engine.give_back(ticket, || circuit.clock.now()));
-                Refusal { reason: Reason::NotReady, retry_after: None }
-            }
-            (Err(refusal), _) => refusal,
-        };
-        let rejected = Rejected::new(Room::Breaker, reason, circuit.sinks.name());
-        guarded::refuse(circuit.sinks.refused(rejected.retry_after(retry_after)))
+        // A way of its own for nearly every call, so that it is short.
+        match circuit.engine.admit_quickly(|| circuit.clock.now()) {
+            Some(ticket) => admitted(&mut self.local, ticket, inner, req),
+            None => call_slowly(&mut self.local, inner, req),
+        }
+    }
+}
+
+#[inline(always)]
+fn admitted<S: Service<Req>, C, Req>(
+    local: &mut Owner<Shared<C>>,
+    ticket: Ticket,
+    inner: &mut S,
+    req: Req,
+) -> ResponseFuture<S::Future, C> {
+    guarded::call(Admitted::new(local.share(), ticket), || inner.call(req))
+}
+
+/// Calls, or refuses, in whatever state.
+#[inline(never)]
+fn call_slowly<S: Service<Req>, C, Req>(
+    local: &mut Owner<Shared<C>>,
+    inner: &mut S,
+    req: Req,
+) -> ResponseFuture<S::Future, C> {
+    match local.circuit.admit_slowly() {
+        Ok(ticket) => admitted(local, ticket, inner, req),
+        Err(rejected) => guarded::refuse(rejected),
     }
 }

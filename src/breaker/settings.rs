@@ -25,6 +25,16 @@ pub(crate) struct Settings {
     pub(crate) shadow: bool,
 }
 
+impl Settings {
+    /// The shortest span that the circuit measures.
+    pub(crate) fn shortest(&self) -> Duration {
+        let ramp = (self.ramp.shares != 0).then_some(self.ramp.step);
+        let waits = [Some(self.cool_down.base), Some(self.lease), ramp].into_iter().flatten();
+        let ages = [self.slow_after, self.cancel_counts_after].into_iter().flatten();
+        waits.map(Duration::from_nanos).chain(ages).min().unwrap_or_default()
+    }
+}
+
 /// The shares of calls that are let through, step by step, after the probes succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ramp {

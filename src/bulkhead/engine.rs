@@ -51,16 +51,29 @@ impl Engine {
 
     /// Takes a place for a call of this class; `false` if there is none, or if others wait for it.
     /// Each `true` is owed one [`release`](Self::release).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire(&self, class: Criticality) -> bool {
-        let mut places = self.places();
+        match self.shape {
+            Shape::One => self.acquire_as(Shape::One, class),
+            Shape::Three => self.acquire_ranked(class),
+        }
+    }
+
+    fn acquire_ranked(&self, class: Criticality) -> bool {
+        self.acquire_as(Shape::Three, class)
+    }
+
+    /// With the shape known, all its arithmetic is of constants.
+    #[inline(always)]
+    fn acquire_as(&self, shape: Shape, class: Criticality) -> bool {
+        let mut places = Places { shape, ..self.places() };
         loop {
             if places.has_waiters() || !places.has_room(class, self.shares()) {
                 return false;
             }
             match self.swap(places, places.taken(class)) {
                 Ok(()) => return true,
-                Err(changed) => places = changed,
+                Err(changed) => places = Places { shape, ..changed },
             }
         }
     }
@@ -76,7 +89,7 @@ impl Engine {
     }
 
     /// Gives a place back; to the next who waits, if anybody does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&self, class: Criticality, now: impl FnOnce() -> Moment) {
         // Release: pairs with the Acquire of `swap`. Who set the `waits` bit is seen, or sees this.
         let before =

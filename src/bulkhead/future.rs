@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub type ResponseFuture<F> = Guarded<F, Place>;
 /// The place of one call; given back when the call ends.
 #[derive(Debug)]
 pub struct Place {
-    local: Local<Shared>,
+    local: Local<Arc<Shared>>,
     /// When the call began, in ns; 0 where nobody asks.
     since: u64,
     class: Criticality,
@@ -37,7 +38,7 @@ pub struct Place {
 impl Place {
     /// The place that was just taken for a call of this class.
     #[inline(always)]
-    pub(super) fn new(local: Local<Shared>, class: Criticality) -> Self {
+    pub(super) fn new(local: Local<Arc<Shared>>, class: Criticality) -> Self {
         let since = local.begin().map_or(0, Moment::as_nanos);
         Self { local, since, class }
     }
@@ -51,11 +52,16 @@ impl Settle for Place {
 }
 
 impl<Res, E: Carry> SettleWith<Res, E> for Place {
-    #[inline]
-    fn finished(&mut self, result: Result<&Res, &E>) {
-        if self.since == 0 {
-            return self.local.release(self.class);
+    #[inline(always)]
+    fn finished_quickly(&mut self, _: Result<&Res, &E>) -> bool {
+        let untimed = self.since == 0;
+        if untimed {
+            self.local.release(self.class);
         }
+        untimed
+    }
+
+    fn finished(&mut self, result: Result<&Res, &E>) {
         let since = Moment::from_nanos(self.since);
         match judge(&ByResult, result) {
             Outcome::Success => self.local.release_and_learn(self.class, since, true),
@@ -69,7 +75,7 @@ impl<Res, E: Carry> SettleWith<Res, E> for Place {
 /// A call's slot in the queue; left when it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    local: Local<Shared>,
+    local: Local<Arc<Shared>>,
     ticket: Option<Ticket>,
     rank: Option<Criticality>,
     patience: Patience,
@@ -84,7 +90,7 @@ enum Waited {
 
 impl Waiter {
     pub(super) fn new(
-        local: Local<Shared>,
+        local: Local<Arc<Shared>>,
         ticket: Ticket,
         rank: Option<Criticality>,
         patience: Patience,

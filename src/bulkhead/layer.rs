@@ -19,7 +19,7 @@ use crate::clock::{Clock, Moment, nanos};
 use crate::criticality::Criticality;
 use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::Sinks;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::request::InRequest;
 
 /// Bounds the calls in flight: one layer value is one limit, shared by every service it makes and
@@ -100,13 +100,13 @@ impl Shared {
     }
 
     /// The moment at which a call begins, where that matters.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin(&self) -> Option<Moment> {
         self.adaptive.as_ref().map(|_| self.clock.now())
     }
 
     /// Gives a place back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release(&self, class: Criticality) {
         self.engine.release(class, || self.clock.now());
     }
@@ -282,7 +282,7 @@ impl<S, C: Clone, Q> Layer<S> for BulkheadLayer<C, Q> {
     type Service = Bulkhead<S, C, Q>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let local = Local::new(Arc::clone(&self.shared));
+        let local = Owner::new(Arc::clone(&self.shared));
         Bulkhead::new(inner, local, self.rank.clone())
     }
 }

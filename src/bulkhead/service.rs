@@ -1,6 +1,7 @@
 //! Takes a place, calls the inner service, waits, or refuses.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -10,9 +11,9 @@ use super::rank::{OneClass, Rank};
 use super::waiting::Joined;
 use crate::clock::Moment;
 use crate::criticality::Criticality;
-use crate::error::{Carry, Reason};
+use crate::error::{Carry, Reason, Rejected};
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::readied::Readied;
 use crate::request::{Deadlines, NoDeadline};
 
@@ -34,24 +35,14 @@ pub struct Queued<D = NoDeadline>(PhantomData<D>);
 #[derive(Clone, Debug)]
 pub struct Bulkhead<S, C = OneClass, Q = AtOnce> {
     inner: Readied<S>,
-    local: Fork,
+    local: Owner<Arc<Shared>>,
     rank: C,
     queue: PhantomData<Q>,
 }
 
-/// A [`Local`] of which each clone of the service gets its own.
-#[derive(Debug)]
-struct Fork(Local<Shared>);
-
-impl Clone for Fork {
-    fn clone(&self) -> Self {
-        Self(self.0.fork())
-    }
-}
-
 impl<S, C, Q> Bulkhead<S, C, Q> {
-    pub(super) fn new(inner: S, local: Local<Shared>, rank: C) -> Self {
-        Self { inner: Readied::new(inner), local: Fork(local), rank, queue: PhantomData }
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared>>, rank: C) -> Self {
+        Self { inner: Readied::new(inner), local, rank, queue: PhantomData }
     }
 
     /// The inner service.
@@ -62,6 +53,12 @@ impl<S, C, Q> Bulkhead<S, C, Q> {
 
 /// When calls may wait, where they can't.
 const NEVER: Option<fn() -> Moment> = None;
+
+/// Refuses a call that has no place, or no inner to call.
+#[inline(never)]
+fn refuse(shared: &Shared, rank: Option<Criticality>, ready: bool) -> Rejected {
+    shared.refuse(reason(shared, rank.unwrap_or_default(), ready), rank)
+}
 
 /// Why a call is refused that has no place, or no inner to call.
 fn reason(shared: &Shared, class: Criticality, ready: bool) -> Reason {
@@ -85,23 +82,22 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let engine = &self.local.0.engine;
+        let engine = &self.local.engine;
         self.inner.poll_ready(cx, || engine.is_full(NEVER))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
-        let shared = &self.local.0;
+        let shared = &mut self.local;
         let rank = self.rank.rank(&req);
         let class = rank.unwrap_or_default();
-        let is_ready = match ready {
+        match ready {
             Some(inner) if shared.engine.acquire(class) => {
-                return guarded::call(Place::new(shared.share(), class), || inner.call(req));
+                guarded::call(Place::new(shared.share(), class), || inner.call(req))
             }
-            ready => ready.is_some(),
-        };
-        guarded::refuse(shared.refuse(reason(shared, class, is_ready), rank))
+            ready => guarded::refuse(refuse(shared, rank, ready.is_some())),
+        }
     }
 }
 
@@ -118,7 +114,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let shared = &self.local.0;
+        let shared = &self.local;
         self.inner.poll_ready(cx, || {
             let waits = !shared.max_wait().is_zero();
             shared.engine.is_full(waits.then_some(|| shared.clock.now()))
@@ -128,7 +124,7 @@ where
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
         let ready = self.inner.take();
-        let shared = &self.local.0;
+        let shared = &mut self.local;
         let rank = self.rank.rank(&req);
         let class = rank.unwrap_or_default();
         let Some(inner) = ready else {

@@ -114,6 +114,14 @@ impl Ticket {
     }
 }
 
+/// It is time to judge.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    now: Moment,
+    /// Since when, as it was read.
+    due: u64,
+}
+
 /// An engine at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
@@ -190,7 +198,7 @@ impl Engine {
     }
 
     /// Draws the arm of one call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn draw(&self) -> Arm {
         // Relaxed: see "Orderings".
         match self.weight.load(Ordering::Relaxed) {
@@ -202,7 +210,7 @@ impl Engine {
     }
 
     /// A call starts; `None`: which arm's will be [told](Ticket::told) when it ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start(&self, arm: Option<Arm>, now: impl FnOnce() -> Moment) -> Ticket {
         let started = self.latency.as_ref().map(|latency| {
             let now = now().as_nanos();
@@ -211,14 +219,25 @@ impl Engine {
         Ticket { arm: arm.unwrap_or(Arm::Baseline), late: arm.is_none(), started }
     }
 
-    /// The call ended; its outcome counts.
-    #[inline]
+    /// The call ended; its outcome counts, and it is judged, if it is time to.
+    #[cfg(all(test, not(seawall_loom)))]
     pub(super) fn end(
         &self,
         ticket: Ticket,
         failed: bool,
         now: impl FnOnce() -> Moment,
     ) -> Option<Judgement> {
+        self.count(ticket, failed, now).and_then(|due| self.tick_due(due))
+    }
+
+    /// The call ended; its outcome counts. `Some`: it is time to [judge](Self::tick_due).
+    #[inline(always)]
+    pub(super) fn count(
+        &self,
+        ticket: Ticket,
+        failed: bool,
+        now: impl FnOnce() -> Moment,
+    ) -> Option<Due> {
         let before = self.tallies.add(ticket.arm, failed);
         if let (Some((started, place)), Some(latency)) = (ticket.started, &self.latency) {
             let now = now();
@@ -230,10 +249,10 @@ impl Engine {
             if let Some(place) = place {
                 latency.starts.end(ticket.arm, place, lasted);
             }
-            return self.tick_if_due(now, Tallies::is_full(before));
+            return self.due(now, Tallies::is_full(before));
         }
         if looks(before) {
-            return self.tick_if_due(now(), Tallies::is_full(before));
+            return self.due(now(), Tallies::is_full(before));
         }
         None
     }
@@ -251,27 +270,29 @@ impl Engine {
         self.tallies.add_checked(arm, bad);
     }
 
-    /// Judges, if it is time to, or if there is no room for more counts.
-    #[inline]
-    fn tick_if_due(&self, now: Moment, full: bool) -> Option<Judgement> {
+    /// Is it time to judge, or no room for more counts?
+    #[inline(always)]
+    fn due(&self, now: Moment, full: bool) -> Option<Due> {
         // Relaxed: see "Orderings".
         let due = self.next_tick.load(Ordering::Relaxed);
         let ns = now.as_nanos();
         // If it is further away than a tick, the clock went back.
-        if ns < due && due - ns <= self.tick && !full {
-            return None;
-        }
-        self.claim_tick(due, ns).then(|| self.try_tick(now)).flatten()
+        let early = ns < due && due - ns <= self.tick && !full;
+        (!early).then_some(Due { now, due })
     }
 
+    /// Judges, since it is time to; but only one does.
     #[cold]
+    pub(super) fn tick_due(&self, Due { now, due }: Due) -> Option<Judgement> {
+        self.claim_tick(due, now.as_nanos()).then(|| self.try_tick(now)).flatten()
+    }
+
     fn claim_tick(&self, due: u64, now: u64) -> bool {
         // Relaxed, both: whoever wins goes on to the lock; see "Orderings".
         let next = now.saturating_add(self.tick);
         self.next_tick.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    #[cold]
     fn try_tick(&self, now: Moment) -> Option<Judgement> {
         let mut judge = self.judge.try_lock()?;
         self.judge(&mut judge, now)

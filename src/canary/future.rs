@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -64,7 +65,7 @@ where
 {
     type Output = F::Output;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().of.project() {
             OfProj::Baseline { future } => future.poll(cx),
@@ -75,7 +76,7 @@ where
 
 /// One call of one version; counted when it ends.
 pub struct Counted<Req, Res, C, K: Check<Req, Res>, T> {
-    local: Local<Shared<C, K, T>>,
+    local: Local<Arc<Shared<C, K, T>>>,
     /// `None`: it is of no version, as far as the comparison goes.
     ticket: Option<Ticket>,
     kept: Option<K::Kept>,
@@ -91,21 +92,19 @@ impl<Req, Res, C, K: Check<Req, Res>, T> fmt::Debug for Counted<Req, Res, C, K, 
 impl<Req, Res, C, K: Check<Req, Res>, T> Counted<Req, Res, C, K, T> {
     #[inline(always)]
     pub(super) fn new(
-        local: Local<Shared<C, K, T>>,
+        local: Local<Arc<Shared<C, K, T>>>,
         ticket: Option<Ticket>,
         kept: Option<K::Kept>,
     ) -> Self {
         Self { local, ticket, kept, of: PhantomData }
     }
 
-    #[inline]
     fn end(&self, ticket: Ticket, outcome: Outcome, answered: Answered) {
         let trial = &self.local.trial;
         if outcome == Outcome::Ignored {
             trial.engine.withdraw(ticket);
         } else {
-            let failed = outcome.is_failure();
-            trial.tell(trial.engine.end(ticket, failed, || trial.clock.now()));
+            trial.end(ticket, outcome.is_failure());
         }
         if trial.sinks.wants_calls() {
             trial.sinks.called(&Call::new(outcome, answered));
@@ -131,7 +130,18 @@ where
     T: Tell<Req, Res>,
     E: Carry,
 {
-    #[inline]
+    #[inline(always)]
+    fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
+        let Some(ticket) = self.ticket else { return true };
+        let trial = &self.local.trial;
+        let only_counts = !ticket.is_late() && self.kept.is_none() && !trial.sinks.wants_calls();
+        if !only_counts || judge(&*self.local.classify, result) != Outcome::Success {
+            return false;
+        }
+        trial.end(ticket, false);
+        true
+    }
+
     fn finished(&mut self, result: Result<&Res, &E>) {
         let Some(mut ticket) = self.ticket else { return };
         if ticket.is_late() {

@@ -11,14 +11,14 @@ use tower_layer::Layer;
 
 use super::check::{Check, Data, Kept, NoCheck, Whole};
 use super::config::CanaryConfig;
-use super::engine::Engine;
+use super::engine::{Due, Engine, Ticket};
 use super::handle::CanaryHandle;
 use super::service::{Split, Watch};
 use super::tell::Routed;
 use crate::clock::Clock;
-use crate::error::{ConfigError, Room};
+use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks};
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ByResult;
 use crate::ratio::Ratio;
 use crate::rng;
@@ -64,8 +64,20 @@ pub(super) struct Trial {
 }
 
 impl Trial {
+    /// A call ended: counts it, and judges, if it is time to.
+    #[inline(always)]
+    pub(super) fn end(&self, ticket: Ticket, failed: bool) {
+        if let Some(due) = self.engine.count(ticket, failed, || self.clock.now()) {
+            self.judge(due);
+        }
+    }
+
+    #[cold]
+    fn judge(&self, due: Due) {
+        self.tell(self.engine.tick_due(due));
+    }
+
     /// Tells of a judgement, if there was one.
-    #[inline]
     pub(super) fn tell(&self, judgement: Option<Judgement>) {
         if let Some(judgement) = judgement {
             self.tell_of(judgement);
@@ -110,6 +122,12 @@ impl Trial {
                 }
             }
         }
+    }
+
+    /// Neither version can take a call.
+    #[cold]
+    pub(super) fn refuse(&self) -> Rejected {
+        self.sinks.refused(Rejected::new(Room::Canary, Reason::NotReady, self.sinks.name()))
     }
 
     /// A call that was the canary's went to the baseline, because the canary wasn't ready.
@@ -219,7 +237,7 @@ impl<C, K> Canary<C, K> {
 
     /// A service that shares its calls between the two versions.
     pub fn split<B, N>(&self, baseline: B, canary: N) -> Split<B, N, C, K> {
-        Split::new(baseline, canary, Local::new(Arc::clone(&self.shared)))
+        Split::new(baseline, canary, Owner::new(Arc::clone(&self.shared)))
     }
 
     /// A layer that doesn't route, but compares: `tell` says which version serves a call
@@ -259,7 +277,7 @@ impl<S, T, C, K> Layer<S> for WatchLayer<T, C, K> {
     type Service = Watch<S, T, C, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Watch::new(inner, Local::new(Arc::clone(&self.shared)))
+        Watch::new(inner, Owner::new(Arc::clone(&self.shared)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Shares calls between two versions, or listens to who served them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -8,9 +9,9 @@ use super::check::{Check, NoCheck};
 use super::future::{Counted, Either, SplitFuture, WatchFuture};
 use super::layer::{Shared, keep};
 use super::tell::{Routed, Tell};
-use crate::error::{Carry, Reason, Rejected, Room};
+use crate::error::Carry;
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 use crate::verdict::Arm;
 
@@ -27,7 +28,7 @@ use crate::verdict::Arm;
 pub struct Split<B, N, C = ByResult, K = NoCheck> {
     baseline: B,
     canary: N,
-    local: Local<Shared<C, K>>,
+    local: Owner<Arc<Shared<C, K>>>,
     ready: Ready,
 }
 
@@ -41,7 +42,7 @@ struct Ready {
 }
 
 impl<B, N, C, K> Split<B, N, C, K> {
-    pub(super) fn new(baseline: B, canary: N, local: Local<Shared<C, K>>) -> Self {
+    pub(super) fn new(baseline: B, canary: N, local: Owner<Arc<Shared<C, K>>>) -> Self {
         Self { baseline, canary, local, ready: Ready::default() }
     }
 
@@ -62,7 +63,7 @@ impl<B, N, C, K> Split<B, N, C, K> {
         trial.count_unready();
         if self.ready.failed {
             let ticket = trial.engine.start(Some(Arm::Canary), || trial.clock.now());
-            trial.tell(trial.engine.end(ticket, true, || trial.clock.now()));
+            trial.end(ticket, true);
         }
     }
 }
@@ -70,7 +71,7 @@ impl<B, N, C, K> Split<B, N, C, K> {
 impl<B: Clone, N: Clone, C, K> Clone for Split<B, N, C, K> {
     fn clone(&self) -> Self {
         // A clone of a canary that failed may be another connection: it is polled again.
-        Self::new(self.baseline.clone(), self.canary.clone(), self.local.fork())
+        Self::new(self.baseline.clone(), self.canary.clone(), self.local.clone())
     }
 }
 
@@ -121,7 +122,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let trial = &self.local.trial;
         let ready = Ready { failed: self.ready.failed, ..Ready::default() };
@@ -129,8 +130,7 @@ where
         let arm = trial.engine.draw();
         let canary = arm == Arm::Canary && was.canary;
         if !canary && !was.baseline {
-            let rejected = Rejected::new(Room::Canary, Reason::NotReady, trial.sinks.name());
-            return guarded::refuse(trial.sinks.refused(rejected));
+            return guarded::refuse(trial.refuse());
         }
         let (ticket, kept) = if canary || arm == Arm::Baseline {
             let ticket = trial.engine.start(Some(arm), || trial.clock.now());
@@ -153,11 +153,11 @@ where
 /// Made by a [`WatchLayer`](super::WatchLayer). Readiness is the inner service's.
 pub struct Watch<S, T = Routed, C = ByResult, K = NoCheck> {
     inner: S,
-    local: Local<Shared<C, K, T>>,
+    local: Owner<Arc<Shared<C, K, T>>>,
 }
 
 impl<S, T, C, K> Watch<S, T, C, K> {
-    pub(super) fn new(inner: S, local: Local<Shared<C, K, T>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<C, K, T>>>) -> Self {
         Self { inner, local }
     }
 
@@ -169,7 +169,7 @@ impl<S, T, C, K> Watch<S, T, C, K> {
 
 impl<S: Clone, T, C, K> Clone for Watch<S, T, C, K> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 
@@ -199,7 +199,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let trial = &self.local.trial;
         let arm = self.local.tell.by_request(&req);

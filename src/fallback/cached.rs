@@ -12,7 +12,7 @@ use super::plan::{Failed, Plan};
 use super::recent::{Look, Recent};
 use super::share::Share;
 use super::store::{Digest, Entry, OVERHEAD, Store};
-use crate::clock::{Clock, Moment};
+use crate::clock::{Moment, Stopwatch};
 use crate::error::ConfigError;
 use crate::event::{Kind, Sinks};
 use crate::key::Key;
@@ -36,7 +36,7 @@ pub(super) struct Core<T> {
     pub(super) recent: Recent,
     pub(super) share: Share,
     pub(super) sinks: Arc<Sinks>,
-    pub(super) clock: Clock,
+    pub(super) clock: Stopwatch,
     /// As last set; changed through the handle.
     pub(super) settings: Mutex<CachedSettings>,
     /// The same, as calls read it: see the indices below.
@@ -82,7 +82,7 @@ impl<K, T> Cached<K, T> {
             recent: Recent::new(config.capacity / 4096),
             share,
             sinks,
-            clock: config.clock,
+            clock: Stopwatch::new(config.clock, config.settings.shortest()),
             settings: Mutex::new(config.settings),
             live: Live::new(words),
             written: AtomicU64::new(0),

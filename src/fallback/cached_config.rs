@@ -261,6 +261,11 @@ impl CachedSettings {
     }
 
     /// Checked, as the live words: `max_stale`, `refresh_age` (both in ns), `stale_alert` (in ppm).
+    /// The shortest span that is measured.
+    pub(super) fn shortest(&self) -> Duration {
+        self.max_stale.min(self.refresh_age)
+    }
+
     pub(super) fn checked(&self) -> Result<[u64; 3], ConfigError> {
         let max_stale = check("max_stale", self.max_stale, "from 1ms to 30 days", |age| {
             (Duration::from_millis(1)..=LONGEST).contains(age)

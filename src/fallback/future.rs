@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -27,14 +28,14 @@ pin_project! {
         future: Option<F>,
         // What the plan took from the request. Never moved: it may be the largest part of this.
         context: X,
-        local: Local<Shared<P, C>>,
+        local: Local<Arc<Shared<P, C>>>,
         request: PhantomData<fn(Req)>,
     }
 }
 
 impl<F, P, C, X, Req> ResponseFuture<F, P, C, X, Req> {
     #[inline]
-    pub(super) fn new(future: Option<F>, context: X, local: Local<Shared<P, C>>) -> Self {
+    pub(super) fn new(future: Option<F>, context: X, local: Local<Arc<Shared<P, C>>>) -> Self {
         Self { future, context, local, request: PhantomData }
     }
 }
@@ -48,7 +49,7 @@ where
 {
     type Output = Result<Res, E>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = match this.future.as_pin_mut() {
@@ -61,7 +62,20 @@ where
             },
             None => Err(this.local.not_ready()),
         };
-        Poll::Ready(this.local.end::<Req, Res, E>(this.context, result))
+        let shared = &***this.local;
+        // A way of its own for nearly every call, so that it is short.
+        if let (Ok(response), false) = (&result, shared.sinks.wants_calls()) {
+            if judge(&shared.classify, Ok::<_, &E>(response)) == Outcome::Success {
+                shared.plan.good(this.context, response);
+                return Poll::Ready(result);
+            }
+        }
+        // A copy, which may be in memory: then the result itself need not be.
+        let seen = result;
+        match shared.end::<Req, Res, E>(this.context, seen.as_ref()) {
+            Some(answer) => Poll::Ready(Ok(answer)),
+            None => Poll::Ready(seen),
+        }
     }
 }
 
@@ -73,37 +87,37 @@ impl<P, C> Shared<P, C> {
         E::from_rejected(self.sinks.refused(rejected))
     }
 
-    /// The result that the caller gets.
-    #[inline]
-    fn end<Req, Res, E>(&self, context: &P::Context, result: Result<Res, E>) -> Result<Res, E>
+    /// The answer that the caller gets in place of the result.
+    #[inline(never)]
+    fn end<Req, Res, E>(&self, context: &P::Context, result: Result<&Res, &E>) -> Option<Res>
     where
         E: Carry,
         P: Plan<Req, Res, E>,
         C: Classify<Res, E>,
     {
-        let outcome = judge(&self.classify, result.as_ref());
+        let outcome = judge(&self.classify, result);
         let report = |answered| {
             if self.sinks.wants_calls() {
                 self.sinks.called(&Call::new(outcome, answered));
             }
         };
-        let rejected = result.as_ref().err().and_then(Carry::rejected);
+        let rejected = result.err().and_then(Carry::rejected);
         let cause = match (rejected, outcome) {
             (Some(rejected), _) => Cause::Rejected(*rejected),
             (None, Outcome::Failure | Outcome::InDoubt) => Cause::Failed(outcome),
             (None, Outcome::Ignored) => {
                 report(Answered::with(result.is_ok()));
-                return result;
+                return None;
             }
             (None, Outcome::Success) => {
-                if let Ok(response) = &result {
+                if let Ok(response) = result {
                     self.plan.good(context, response);
                 }
                 report(Answered::Fresh);
-                return result;
+                return None;
             }
         };
-        let failed = Failed::new(cause, result.as_ref());
+        let failed = Failed::new(cause, result);
         let answer = self.plan.answer(context, &failed);
         let (count, answered) = match answer {
             Some(_) => (&self.counts.answered, Answered::Substitute),
@@ -112,7 +126,7 @@ impl<P, C> Shared<P, C> {
         report(answered);
         // Relaxed: a counter nothing hangs on.
         count.fetch_add(1, Ordering::Relaxed);
-        answer.map_or(result, Ok)
+        answer
     }
 }
 

@@ -153,6 +153,7 @@ impl<T> CachedHandle<T> {
             let mut settings = self.core.settings.lock();
             let changed = change(*settings);
             self.core.live.publish(changed.checked()?);
+            self.core.clock.measure(changed.shortest());
             *settings = changed;
         }
         let at = self.core.clock.now();

@@ -8,7 +8,7 @@ use super::handle::FallbackHandle;
 use super::service::Fallback;
 use crate::error::Room;
 use crate::event::Sinks;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ByResult;
 use crate::sync::AtomicU64;
 
@@ -123,6 +123,6 @@ impl<S, P, C> Layer<S> for FallbackLayer<P, C> {
     type Service = Fallback<S, P, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Fallback::new(inner, Local::new(Arc::clone(&self.shared)))
+        Fallback::new(inner, Owner::new(Arc::clone(&self.shared)))
     }
 }

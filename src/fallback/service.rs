@@ -1,5 +1,6 @@
 //! Shows the plan the request, and calls the inner service.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -7,7 +8,7 @@ use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::plan::Plan;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 use crate::readied::Readied;
 
@@ -31,11 +32,11 @@ use crate::readied::Readied;
 #[derive(Debug)]
 pub struct Fallback<S, P, C = ByResult> {
     inner: Readied<S>,
-    local: Local<Shared<P, C>>,
+    local: Owner<Arc<Shared<P, C>>>,
 }
 
 impl<S, P, C> Fallback<S, P, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<P, C>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<P, C>>>) -> Self {
         Self { inner: Readied::new(inner), local }
     }
 
@@ -47,7 +48,7 @@ impl<S, P, C> Fallback<S, P, C> {
 
 impl<S: Clone, P, C> Clone for Fallback<S, P, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 
@@ -67,7 +68,7 @@ where
         self.inner.poll_ready(cx, || true)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let context = self.local.plan.context(&req);
         let future = self.inner.take().map(|inner| inner.call(req));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -117,7 +118,7 @@ enum Leg {
 
 /// All of a call but its two futures.
 pub(super) struct Ongoing<S, R, C> {
-    local: Local<Shared<S, C>>,
+    local: Local<Arc<Shared<S, C>>>,
     /// The request for the second call, until that is made or given up.
     spare: Option<R>,
     /// When the first call was found pending.
@@ -130,7 +131,7 @@ pub(super) struct Ongoing<S, R, C> {
 
 impl<S, R, C> Ongoing<S, R, C> {
     #[inline]
-    pub(super) fn new(local: Local<Shared<S, C>>, spare: Option<R>, nested: bool) -> Self {
+    pub(super) fn new(local: Local<Arc<Shared<S, C>>>, spare: Option<R>, nested: bool) -> Self {
         Self { local, spare, began: None, paid: Paid::default(), counted: nested }
     }
 
@@ -152,7 +153,7 @@ impl<S, R, C> Ongoing<S, R, C> {
         E: Carry,
         C: Classify<Res, E>,
     {
-        let Shared { rules, classify, .. } = &*self.local;
+        let Shared { rules, classify, .. } = &**self.local;
         let outcome = judge(&**classify, result);
         let rejected = result.err().and_then(Carry::rejected);
         let refused = rejected.is_some_and(|rejected| !rejected.sent());

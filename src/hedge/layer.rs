@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::error::{ConfigError, Room};
 use crate::event::Sinks;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ErrInDoubt;
 
 /// Makes a second call where the first is slow: one layer value is one measurement and one budget,
@@ -93,6 +93,6 @@ impl<S: Clone, C> Layer<S> for HedgeLayer<C> {
             classify: Arc::clone(&self.classify),
             template: Mutex::new(inner.clone()),
         };
-        Hedge::new(inner, Local::new(Arc::new(shared)))
+        Hedge::new(inner, Owner::new(Arc::new(shared)))
     }
 }

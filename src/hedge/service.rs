@@ -1,6 +1,7 @@
 //! Keeps a copy of the request, and calls the inner service.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -8,7 +9,7 @@ use tower_service::Service;
 use super::future::{Ongoing, ResponseFuture};
 use super::layer::Shared;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{Classify, ErrInDoubt};
 use crate::request::{Attempt, Marked, Safe};
 
@@ -22,11 +23,11 @@ use crate::request::{Attempt, Marked, Safe};
 /// through.
 pub struct Hedge<S, C = ErrInDoubt> {
     inner: S,
-    local: Local<Shared<S, C>>,
+    local: Owner<Arc<Shared<S, C>>>,
 }
 
 impl<S, C> Hedge<S, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<S, C>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<S, C>>>) -> Self {
         Self { inner, local }
     }
 
@@ -38,7 +39,7 @@ impl<S, C> Hedge<S, C> {
 
 impl<S: Clone, C> Clone for Hedge<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 

@@ -44,18 +44,20 @@ where
         self.inner.poll_ready(cx, || self.switch.mode() == Mode::Halt)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let halted = self.switch.mode() == Mode::Halt;
         match self.inner.take() {
             Some(inner) if !halted => ResponseFuture::called(inner.call(req)),
-            _ => {
-                let reason = if halted { Reason::Halted } else { Reason::NotReady };
-                let rejected = Rejected::new(Room::KillSwitch, reason, self.switch.name());
-                ResponseFuture::refused(self.switch.sinks().refused(rejected))
-            }
+            _ => ResponseFuture::refused(refuse(&self.switch, halted)),
         }
     }
+}
+
+#[cold]
+fn refuse(switch: &KillSwitch, halted: bool) -> Rejected {
+    let reason = if halted { Reason::Halted } else { Reason::NotReady };
+    switch.sinks().refused(Rejected::new(Room::KillSwitch, reason, switch.name()))
 }
 
 /// A layered service, and the same client without the layers.
@@ -96,7 +98,7 @@ where
         if self.past { self.bare.poll_ready(cx) } else { self.layered.poll_ready(cx) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         if self.past {
             EitherFuture::Past { future: self.bare.call(req) }

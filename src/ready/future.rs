@@ -43,29 +43,38 @@ impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
 impl<S: Service<Req>, Req> Future for ResponseFuture<S, Req> {
     type Output = Result<S::Response, S::Error>;
 
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let StateProj::Called { future } = self.as_mut().project().state.project() {
+            return future.poll(cx);
+        }
+        self.wait(cx)
+    }
+}
+
+impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
+    /// Waits until the instance is ready, and calls it.
+    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
         let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProj::Called { future } => return future.poll(cx),
-                StateProj::Waiting { service, request } => {
-                    // Polled anew even if it was Pending a moment ago: the waker that it holds is
-                    // that of the task that asked for readiness, which may not be this one.
-                    match ready!(service.poll_ready(cx)) {
-                        Ok(()) => {
-                            let request = request.take().expect("polled after a panic");
-                            let future = service.call(request);
-                            // The instance is dropped here: it has made its call.
-                            state.set(State::Called { future });
-                        }
-                        Err(error) => {
-                            state.set(State::Failed);
-                            return Poll::Ready(Err(error));
-                        }
-                    }
+        let StateProj::Waiting { service, request } = state.as_mut().project() else {
+            panic!("polled after it was done");
+        };
+        // Polled anew even if it was Pending a moment ago: the waker that it holds is that of the task
+        // that asked for readiness, which may not be this one.
+        match ready!(service.poll_ready(cx)) {
+            Ok(()) => {
+                let request = request.take().expect("polled after a panic");
+                let future = service.call(request);
+                // The instance is dropped here: it has made its call.
+                state.set(State::Called { future });
+                match state.project() {
+                    StateProj::Called { future } => future.poll(cx),
+                    _ => unreachable!("it was just called"),
                 }
-                StateProj::Failed => panic!("polled after it was done"),
+            }
+            Err(error) => {
+                state.set(State::Failed);
+                Poll::Ready(Err(error))
             }
         }
     }

@@ -29,6 +29,15 @@ impl<S> ReadyInCall<S> {
     }
 }
 
+impl<S: Clone> ReadyInCall<S> {
+    /// The instance that isn't ready; a clone takes its place.
+    #[cold]
+    fn take_waiting(&mut self) -> S {
+        let fresh = self.inner.clone();
+        mem::replace(&mut self.inner, fresh).into_inner()
+    }
+}
+
 impl<S, Req> Service<Req> for ReadyInCall<S>
 where
     S: Service<Req> + Clone,
@@ -47,15 +56,11 @@ where
         Poll::Ready(Ok(()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         match self.inner.take() {
             Some(inner) => ResponseFuture::called(inner.call(req)),
-            None => {
-                let fresh = self.inner.clone();
-                let waiting = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(waiting.into_inner(), req)
-            }
+            None => ResponseFuture::waiting(self.take_waiting(), req),
         }
     }
 }

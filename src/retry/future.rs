@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -73,10 +74,67 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        // A way of its own for nearly every call, so that it is short.
+        let ended = match this.state.project() {
+            StateProj::Called { future } => match future.poll(cx) {
+                Poll::Ready(result) => {
+                    if this.ongoing.succeeded(result.as_ref()) {
+                        *this.last = None;
+                        return Poll::Ready(result);
+                    }
+                    Some(result)
+                }
+                Poll::Pending => {
+                    this.ongoing.pending();
+                    return Poll::Pending;
+                }
+            },
+            _ => None,
+        };
+        self.go_on(ended, cx)
+    }
+}
+
+impl<S, Req, C> ResponseFuture<S, Req, C>
+where
+    S: Service<Req> + Clone,
+    S::Error: Carry,
+    C: Classify<S::Response, S::Error>,
+    Req: Clone + Marked,
+{
+    /// An attempt did not succeed, or the call waits for the next.
+    fn go_on(
+        self: Pin<&mut Self>,
+        mut ended: Option<Result<S::Response, S::Error>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
         let mut this = self.project();
         loop {
+            if let Some(result) = ended.take() {
+                match this.ongoing.again(result.as_ref()) {
+                    Next::Attempt(wait, token) => {
+                        let outcome = this.ongoing.outcome;
+                        *this.last = Some(Box::new(Last { outcome, result }));
+                        this.state.set(State::Waiting {
+                            timer: (wait > Duration::ZERO).then(|| sleep(wait)),
+                            yielded: false,
+                            token: Some(token),
+                        });
+                    }
+                    Next::Answer => {
+                        this.state.set(State::Done);
+                        *this.last = None;
+                        return Poll::Ready(this.ongoing.answer_failed(result));
+                    }
+                    Next::Last => {
+                        this.state.set(State::Done);
+                        return Poll::Ready(this.ongoing.fall_back(this.last.take(), result));
+                    }
+                }
+            }
             match this.state.as_mut().project() {
                 StateProj::Called { future } => {
                     let Poll::Ready(result) = future.poll(cx) else {
@@ -84,31 +142,10 @@ where
                         return Poll::Pending;
                     };
                     if this.ongoing.succeeded(result.as_ref()) {
-                        if this.last.is_some() {
-                            *this.last = None;
-                        }
+                        *this.last = None;
                         return Poll::Ready(result);
                     }
-                    match this.ongoing.again(result.as_ref()) {
-                        Next::Attempt(wait, token) => {
-                            let outcome = this.ongoing.outcome;
-                            *this.last = Some(Box::new(Last { outcome, result }));
-                            this.state.set(State::Waiting {
-                                timer: (wait > Duration::ZERO).then(|| sleep(wait)),
-                                yielded: false,
-                                token: Some(token),
-                            });
-                        }
-                        Next::Answer => {
-                            this.state.set(State::Done);
-                            *this.last = None;
-                            return Poll::Ready(this.ongoing.answer_failed(result));
-                        }
-                        Next::Last => {
-                            this.state.set(State::Done);
-                            return Poll::Ready(this.ongoing.fall_back(this.last.take(), result));
-                        }
-                    }
+                    ended = Some(result);
                 }
                 StateProj::Waiting { timer, yielded, token } => {
                     match timer.as_pin_mut() {
@@ -149,7 +186,7 @@ enum Next {
 
 /// All of a call but the attempt that is under way.
 pub(super) struct Ongoing<S, Req, C> {
-    local: Local<Shared<S, C>>,
+    local: Local<Arc<Shared<S, C>>>,
     /// The request for the next attempt, if there may be one.
     spare: Option<Req>,
     operation: Operation,
@@ -177,7 +214,7 @@ impl<S, Req: Marked, C> Ongoing<S, Req, C> {
     /// Before the first attempt: what the request says of itself.
     #[inline]
     pub(super) fn new(
-        local: Local<Shared<S, C>>,
+        local: Local<Arc<Shared<S, C>>>,
         request: &Req,
         spare: Option<Req>,
         limit: u32,
@@ -212,7 +249,7 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     }
 
     /// An attempt ended with `result`: is that the end of it?
-    #[inline]
+    #[inline(always)]
     fn succeeded<Res, E>(&mut self, result: Result<&Res, &E>) -> bool
     where
         E: Carry,
@@ -234,7 +271,7 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     }
 
     /// A first attempt that reached the service has earned its share of a retry.
-    #[inline]
+    #[inline(always)]
     fn count_first(&self) {
         if self.made == 1 && !self.nested {
             self.local.rules.budget.deposit();
@@ -242,13 +279,16 @@ impl<S, Req, C> Ongoing<S, Req, C> {
     }
 
     /// The call ends: told to whom wants to hear of each.
-    #[inline]
+    #[inline(always)]
     fn report(&self) {
-        let sinks = &self.local.rules.sinks;
-        if sinks.wants_calls() {
-            let answered = Answered::with(self.outcome == Outcome::Success);
-            sinks.called(&Call::new(self.outcome, answered));
+        if self.local.rules.sinks.wants_calls() {
+            self.report_to_sinks();
         }
+    }
+
+    fn report_to_sinks(&self) {
+        let answered = Answered::with(self.outcome == Outcome::Success);
+        self.local.rules.sinks.called(&Call::new(self.outcome, answered));
     }
 
     /// An attempt ended with `result`, no success: what comes next?

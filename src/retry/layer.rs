@@ -13,7 +13,7 @@ use super::service::Retry;
 use crate::budget::Budget;
 use crate::error::{ConfigError, Room};
 use crate::event::Sinks;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ErrInDoubt;
 use crate::request::{IdempotencyKey, Operation};
 use crate::rng;
@@ -148,7 +148,7 @@ impl<S: Clone, C> Layer<S> for RetryLayer<C> {
             classify: Arc::clone(&self.classify),
             template: Mutex::new(inner.clone()),
         };
-        Retry::new(inner, Local::new(Arc::new(shared)))
+        Retry::new(inner, Owner::new(Arc::new(shared)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Marks the request, keeps a copy where another attempt is possible, and calls the inner service.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -8,7 +9,7 @@ use tower_service::Service;
 use super::future::{Ongoing, ResponseFuture};
 use super::layer::Shared;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{Classify, ErrInDoubt};
 use crate::request::{Attempt, Marked};
 
@@ -22,11 +23,11 @@ use crate::request::{Attempt, Marked};
 /// A request that bears the mark of a retry further out is passed through.
 pub struct Retry<S, C = ErrInDoubt> {
     inner: S,
-    local: Local<Shared<S, C>>,
+    local: Owner<Arc<Shared<S, C>>>,
 }
 
 impl<S, C> Retry<S, C> {
-    pub(super) fn new(inner: S, local: Local<Shared<S, C>>) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared<S, C>>>) -> Self {
         Self { inner, local }
     }
 
@@ -38,7 +39,7 @@ impl<S, C> Retry<S, C> {
 
 impl<S: Clone, C> Clone for Retry<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork() }
+        Self { inner: self.inner.clone(), local: self.local.clone() }
     }
 }
 
@@ -64,7 +65,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let nested = request.attempt().is_some();
         let limit = if nested { 1 } else { self.local.rules.engine.attempts() };

@@ -6,6 +6,7 @@ use crate::error::Carry;
 use crate::guarded::{Guarded, Settle, SettleWith, Unfinished};
 use crate::local::Local;
 use crate::outcome::{Classify, Outcome, judge};
+use std::sync::Arc;
 
 /// The response future of an [`Observed`](super::Observed) service.
 ///
@@ -15,7 +16,7 @@ pub type ResponseFuture<F, C> = Guarded<F, Noted<C>>;
 /// One call that will be noted when it ends.
 #[derive(Debug)]
 pub struct Noted<C> {
-    core: Local<Core>,
+    core: Local<Arc<Core>>,
     classify: C,
     /// When it began, where the objective is about time.
     began: Option<Moment>,
@@ -23,7 +24,7 @@ pub struct Noted<C> {
 
 impl<C> Noted<C> {
     #[inline(always)]
-    pub(super) fn new(core: Local<Core>, classify: C) -> Self {
+    pub(super) fn new(core: Local<Arc<Core>>, classify: C) -> Self {
         let began = if core.within.is_some() { Some(core.now()) } else { None };
         Self { core, classify, began }
     }
@@ -50,7 +51,13 @@ where
     C: Classify<Res, E>,
     E: Carry,
 {
-    #[inline]
+    #[inline(always)]
+    fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
+        self.finished(result);
+        true
+    }
+
+    #[inline(always)]
     fn finished(&mut self, result: Result<&Res, &E>) {
         match judge(&self.classify, result) {
             Outcome::Ignored => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config::Objective;
 use super::engine::Engine;
 use super::rules::Snapshot;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Moment, Stopwatch};
 use crate::error::{ConfigError, Room};
 use crate::event::{BurnAlert, Kind, Sinks};
 use crate::measure::{Level, Measure, Measurement};
@@ -19,7 +19,7 @@ pub struct Slo(pub(super) Arc<Core>);
 #[derive(Debug)]
 pub(super) struct Core {
     engine: Engine,
-    pub(super) clock: Clock,
+    pub(super) clock: Stopwatch,
     pub(super) sinks: Sinks,
     pub(super) within: Option<Duration>,
 }
@@ -33,7 +33,8 @@ impl Slo {
         let rules = objective.checked()?;
         let engine = Engine::new(rules, objective.clock.now());
         let sinks = objective.observers.attach(Room::Slo, objective.name);
-        let (clock, within) = (objective.clock, objective.within);
+        let within = objective.within;
+        let clock = Stopwatch::new(objective.clock, within.unwrap_or(Duration::MAX));
         Ok(Self(Arc::new(Core { engine, clock, sinks, within })))
     }
 
@@ -79,7 +80,7 @@ impl Core {
         self.clock.now()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&self, good: bool) {
         if self.engine.record(good) {
             self.tick();

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use super::handle::{Core, Slo};
 use super::service::Observed;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::ByResult;
 
 /// Records every call against an [`Slo`]: one layer value is one objective, shared by every service it
@@ -50,6 +50,6 @@ impl<S, C: Clone> Layer<S> for SloLayer<C> {
     type Service = Observed<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observed::new(inner, Local::new(Arc::clone(&self.core)), self.classify.clone())
+        Observed::new(inner, Owner::new(Arc::clone(&self.core)), self.classify.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! Calls the inner service, and notes how it went.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -7,7 +8,7 @@ use super::future::{Noted, ResponseFuture};
 use super::handle::Core;
 use crate::error::Carry;
 use crate::guarded;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::outcome::{ByResult, Classify};
 
 /// A service whose calls are recorded against an objective.
@@ -16,12 +17,12 @@ use crate::outcome::{ByResult, Classify};
 #[derive(Debug)]
 pub struct Observed<S, C = ByResult> {
     inner: S,
-    core: Local<Core>,
+    core: Owner<Arc<Core>>,
     classify: C,
 }
 
 impl<S, C> Observed<S, C> {
-    pub(super) fn new(inner: S, core: Local<Core>, classify: C) -> Self {
+    pub(super) fn new(inner: S, core: Owner<Arc<Core>>, classify: C) -> Self {
         Self { inner, core, classify }
     }
 
@@ -33,7 +34,7 @@ impl<S, C> Observed<S, C> {
 
 impl<S: Clone, C: Clone> Clone for Observed<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.core.fork(), self.classify.clone())
+        Self::new(self.inner.clone(), self.core.clone(), self.classify.clone())
     }
 }
 
@@ -52,7 +53,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let noted = Noted::new(self.core.share(), self.classify.clone());
         guarded::call(noted, || self.inner.call(req))

@@ -34,7 +34,7 @@ impl<S: Service<Req>, Req> Service<Req> for Lift<S> {
         self.0.poll_ready(cx).map_err(Error::Inner)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         LiftFuture { inner: self.0.call(req) }
     }
@@ -64,7 +64,7 @@ pin_project! {
 impl<F: Future<Output = Result<Res, E>>, Res, E> Future for LiftFuture<F> {
     type Output = Result<Res, Error<E>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(ready!(self.project().inner.poll(cx)).map_err(Error::Inner))
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::error::{Carry, Reason, Rejected, Room};
 use crate::local::Local;
 
 pin_project! {
+    #[project = FutureProj]
     /// The response future of a [`Timeout`](super::Timeout).
     ///
     /// Dropping it drops the inner future and the timer: that is no timeout, and isn't counted. At
@@ -22,7 +24,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         state: State<F>,
-        local: Local<Shared>,
+        local: Local<Arc<Shared>>,
     }
 }
 
@@ -47,12 +49,12 @@ pin_project! {
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(super) fn new(future: F, deadline: Option<Moment>, local: Local<Shared>) -> Self {
+    pub(super) fn new(future: F, deadline: Option<Moment>, local: Local<Arc<Shared>>) -> Self {
         let state = State::Running { future, timer: None, timer_first: false, deadline };
         Self { state, local }
     }
 
-    pub(super) fn refused(local: Local<Shared>) -> Self {
+    pub(super) fn refused(local: Local<Arc<Shared>>) -> Self {
         Self { state: State::Refused, local }
     }
 }
@@ -64,44 +66,73 @@ where
 {
     type Output = Result<Res, E>;
 
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().project().state.project() {
+            // The first poll, and for many calls the only one: no timer was needed.
+            StateProj::Running { future, timer, .. } if timer.is_none() => match future.poll(cx) {
+                Poll::Ready(result) => Poll::Ready(result),
+                Poll::Pending => self.start_timer(cx),
+            },
+            _ => self.poll_with_timer(cx),
+        }
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    /// The inner future is pending, for the first time.
+    fn start_timer<Res, E: Carry>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Res, E>> {
         let mut this = self.project();
-        let (future, mut timer, timer_first, deadline) = match this.state.as_mut().project() {
-            StateProj::Running { future, timer, timer_first, deadline } => {
-                (future, timer, timer_first, *deadline)
+        if let StateProj::Running { mut timer, deadline, .. } = this.state.as_mut().project() {
+            timer.set(Some(sleep(time_left(this.local, *deadline))));
+            if !timer_is_over(timer, cx) {
+                return Poll::Pending;
             }
+        }
+        this.time_out()
+    }
+
+    fn poll_with_timer<Res, E: Carry>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Res, E>>
+    where
+        F: Future<Output = Result<Res, E>>,
+    {
+        let mut this = self.project();
+        let (future, mut timer, timer_first) = match this.state.as_mut().project() {
+            StateProj::Running { future, timer, timer_first, .. } => (future, timer, timer_first),
             StateProj::Refused => {
                 this.state.set(State::TimedOut);
                 return Poll::Ready(Err(E::from_rejected(refuse(this.local))));
             }
             StateProj::TimedOut => panic!("polled after it was done"),
         };
-
         // A future that uses up the task's budget in each poll would leave none for the timer, which
         // then is never even registered: so from the third poll on, the timer is asked first. Not in
         // the second, where most calls end: an answer there costs no look at the timer.
         let mut over = *timer_first && timer_is_over(timer.as_mut(), cx);
         if let Poll::Ready(result) = future.poll(cx) {
-            if timer.is_some() {
-                // Tied to completion: a kept future that is done holds no timer.
-                timer.set(None);
-            }
+            // Tied to completion: a kept future that is done holds no timer.
+            timer.set(None);
             return Poll::Ready(result);
         }
         if !*timer_first {
-            *timer_first = timer.is_some();
-            if timer.is_none() {
-                timer.set(Some(sleep(time_left(this.local, deadline))));
-            }
+            *timer_first = true;
             over = timer_is_over(timer, cx);
         }
-        if !over {
-            return Poll::Pending;
-        }
+        if over { this.time_out() } else { Poll::Pending }
+    }
+}
+
+impl<F> FutureProj<'_, F> {
+    fn time_out<Res, E: Carry>(mut self) -> Poll<Result<Res, E>> {
         // Drops the inner future now: what it holds comes back before the caller hears of it.
-        this.state.set(State::TimedOut);
-        Poll::Ready(Err(E::from_rejected(give_up(this.local))))
+        self.state.set(State::TimedOut);
+        Poll::Ready(Err(E::from_rejected(give_up(self.local))))
     }
 }
 

@@ -12,7 +12,7 @@ use super::service::Timeout;
 use crate::clock::Clock;
 use crate::error::{ConfigError, Room};
 use crate::event::Sinks;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::request::{InRequest, NoDeadline};
 
 /// Bounds how long a call may take: one layer value is one limit and one count, shared by every
@@ -92,6 +92,6 @@ impl<S, D: Copy> Layer<S> for TimeoutLayer<D> {
     type Service = Timeout<S, D>;
 
     fn layer(&self, inner: S) -> Timeout<S, D> {
-        Timeout::new(inner, Local::new(Arc::clone(&self.shared)), self.deadlines)
+        Timeout::new(inner, Owner::new(Arc::clone(&self.shared)), self.deadlines)
     }
 }

@@ -1,12 +1,13 @@
 //! Calls the inner service; the future does the rest.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
 use super::future::ResponseFuture;
 use super::layer::Shared;
 use crate::error::Carry;
-use crate::local::Local;
+use crate::local::Owner;
 use crate::request::{Deadlines, NoDeadline};
 
 /// A service whose calls end within a limit.
@@ -17,12 +18,12 @@ use crate::request::{Deadlines, NoDeadline};
 #[derive(Debug)]
 pub struct Timeout<S, D = NoDeadline> {
     inner: S,
-    local: Local<Shared>,
+    local: Owner<Arc<Shared>>,
     deadlines: D,
 }
 
 impl<S, D> Timeout<S, D> {
-    pub(super) fn new(inner: S, local: Local<Shared>, deadlines: D) -> Self {
+    pub(super) fn new(inner: S, local: Owner<Arc<Shared>>, deadlines: D) -> Self {
         Self { inner, local, deadlines }
     }
 
@@ -34,7 +35,7 @@ impl<S, D> Timeout<S, D> {
 
 impl<S: Clone, D: Copy> Clone for Timeout<S, D> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), local: self.local.fork(), deadlines: self.deadlines }
+        Self { inner: self.inner.clone(), local: self.local.clone(), deadlines: self.deadlines }
     }
 }
 
@@ -53,7 +54,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut req: Req) -> Self::Future {
         let mut deadline = None;
         if D::LOOKS {

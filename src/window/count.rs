@@ -51,7 +51,10 @@ struct Layout {
     width: u32,
     owed_bits: u32,
     lap_bits: u32,
-    /// What of a word tells a full ring without failures and slow calls, where only `FULL` is set.
+    /// Where the generation begins.
+    generation: u32,
+    /// What of a word tells a full ring without failures and slow calls, where only `FULL` is set, and its
+    /// generation.
     spots: u64,
 }
 
@@ -67,9 +70,11 @@ impl Layout {
         let width = usize::BITS - n.leading_zeros();
         let owed_bits = width.min(OWED_BITS);
         let rest = 64 - FAILURES - 3 * width - owed_bits;
-        let layout = Self { n: n as u64, width, owed_bits, lap_bits: rest.div_ceil(2), spots: 0 };
+        let lap_bits = rest.div_ceil(2);
+        let layout = Self { n: n as u64, width, owed_bits, lap_bits, generation: 0, spots: 0 };
         let head = ((1 << width) - 1) << layout.head();
-        Self { spots: ((1 << layout.lap()) - 1) & !head, ..layout }
+        let lap = ((1 << lap_bits) - 1) << layout.lap();
+        Self { generation: layout.lap() + lap_bits, spots: !(head | lap), ..layout }
     }
 
     const fn slow(self) -> u32 {
@@ -89,7 +94,7 @@ impl Layout {
     }
 
     const fn generation(self) -> u32 {
-        self.lap() + self.lap_bits
+        self.generation
     }
 
     /// What of a cell is the outcome and its tag; above it, copies are counted.
@@ -245,8 +250,7 @@ impl CountWindow {
     pub(crate) fn is_spotless(&self, generation: u32) -> bool {
         // Acquire: as in `record`.
         let word = self.word.load(Ordering::Acquire);
-        word >> self.layout.generation() == u64::from(generation) & self.layout.generation_mask()
-            && word & self.layout.spots == 1 << FULL
+        word & self.layout.spots == u64::from(generation) << self.layout.generation() | 1 << FULL
     }
 
     /// [`record`](Self::record), `n` times over, or as often as fills the ring.

@@ -82,6 +82,7 @@ impl Tally {
     }
 
     /// With `n` more in `bucket`, or in the newer one that has taken its slot.
+    #[inline]
     fn plus(self, generation: u32, bucket: u64, n: u64) -> Self {
         let sum = self.count().saturating_add(n).min(COUNT);
         match self.age(bucket) {
@@ -162,6 +163,11 @@ pub(crate) struct TimeWindow {
 }
 
 impl TimeWindow {
+    /// What one bucket of such a window spans.
+    pub(crate) fn width(span: Duration) -> Duration {
+        span / BUCKETS as u32
+    }
+
     /// An empty window over `span`, its first bucket beginning at `start`.
     pub(crate) fn new(span: Duration, start: Moment, generation: u32) -> Self {
         let slot = |_| Slot {
@@ -172,7 +178,7 @@ impl TimeWindow {
         Self {
             stripes: Striped::new(|| std::array::from_fn(slot)),
             start,
-            width: (nanos(span) / BUCKETS).max(1),
+            width: nanos(Self::width(span)).max(1),
             generation: AtomicU32::new(generation),
             last_bad: AtomicU64::new(0),
         }

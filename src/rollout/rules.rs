@@ -206,7 +206,7 @@ mod tests {
     fn what_lasts_too_long_is_inconclusive_or_promoted_where_that_is_wanted() {
         let healthy = standing(Verdict::Healthy);
         let next = |rules: &Rules, standing: &Standing| -> Next {
-            by_verdict(&rules, stage(0), rules.max_dwell, standing)
+            by_verdict(rules, stage(0), rules.max_dwell, standing)
         };
         assert_eq!(next(&rules(), &healthy), Next::Inconclusive);
         let bold = Rules { promote_in_the_end: true, ..rules() };

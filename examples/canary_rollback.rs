@@ -65,8 +65,6 @@ async fn play(story: Story) -> Result<(), Box<dyn Error>> {
     let stack =
         stack::payment("ledger")
             .clock(clock.clone())
-            // With one, the outage would be over for both versions after twenty calls.
-            .no_breaker()
             // It starts warm: there is nothing to wait for.
             .canary(CanaryConfig::new("ledger-v2").no_warm_up(), |canary| {
                 canary.check(|amount: &i64, balance: &i64| {

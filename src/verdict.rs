@@ -160,6 +160,12 @@ impl Tally {
         }
     }
 
+    /// Without those counted `before`.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        let calls = self.calls.saturating_sub(before.calls);
+        Self::new(calls, self.bad.saturating_sub(before.bad))
+    }
+
     /// The share of bad calls; `None` without calls.
     pub fn rate(self) -> Option<f64> {
         (self.calls > 0).then(|| self.bad as f64 / self.calls as f64)

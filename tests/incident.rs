@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerLayer};
 use seawall::bulkhead::{Gauge, GaugeConfig};
+use seawall::canary::{Canary, CanaryConfig};
 use seawall::clock::{Clock, ManualClock};
 use seawall::error::{BoxError, Room};
 use seawall::event::Gravity;
@@ -17,6 +18,7 @@ use seawall::incident::{Incident, Severity, Timeline, TimelineConfig};
 use seawall::key::Key;
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig, Mode};
 use seawall::ratio::Ratio;
+use seawall::rollout::{Rollout, RolloutConfig};
 use seawall::slo::{Objective, Slo, StaleAs};
 use seawall::stack;
 use seawall::stale::Answer;
@@ -247,6 +249,23 @@ fn a_burn_alert_that_ends_before_it_is_calm_does_not_make_the_recovery_later() {
     let incident = rig.timeline.incidents().pop().unwrap();
     assert!(incident.entries().any(|entry| entry.event == "budget_burn_ended") && !incident.over);
     assert_eq!(incident.recovered_at, recovered);
+}
+
+#[test]
+fn a_rollback_that_was_only_rehearsed_is_no_incident() {
+    for dry_run in [true, false] {
+        let (clock, _hand) = Clock::manual();
+        let timeline = timeline(&clock);
+        let config = CanaryConfig::new("payments-v2").clock(clock.clone()).only_watch(dry_run);
+        let config_of = RolloutConfig::new("payments").dry_run(dry_run).clock(clock);
+        let canary = Canary::new(config).unwrap();
+        let rollout = Rollout::new(config_of.observe(timeline.clone()), canary.handle()).unwrap();
+        rollout.start("deploy-1", "v2").unwrap();
+        rollout.abort("alice", "wrong").unwrap();
+        let incidents = timeline.incidents();
+        assert_eq!(incidents.len(), usize::from(!dry_run), "{incidents:#?}");
+        assert!(incidents.iter().all(|incident| incident.recovered_at.is_some()));
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use metrics::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerHandle, CircuitBreakerLayer};
 use seawall::bulkhead::{Gauge as PoolGauge, GaugeConfig};
+use seawall::canary::{Canary, CanaryConfig};
 use seawall::clock::Clock;
 use seawall::error::{BoxError, Reason};
 use seawall::event::{Circuit, Event, Kind};
@@ -21,6 +22,7 @@ use seawall::kill_switch::{KillSwitch, KillSwitchConfig, Mode};
 use seawall::outcome::ErrInDoubt;
 use seawall::request::Marked;
 use seawall::retry::RetryConfig;
+use seawall::rollout::{Rollout, RolloutConfig};
 use seawall::slo::{Objective, Slo};
 use seawall::stack;
 use seawall::stale::Answer;
@@ -259,6 +261,22 @@ fn transitions_that_overtake_each_other_leave_the_newest_state() {
     }
 }
 
+#[test]
+fn a_rollback_that_was_only_rehearsed_is_counted_as_that_and_pages_nobody() {
+    for (dry_run, want) in [(true, [0.0, 1.0]), (false, [1.0, 0.0])] {
+        let (metrics, page) = page();
+        let canary = Canary::new(CanaryConfig::new("payments-v2").only_watch(dry_run)).unwrap();
+        let config = RolloutConfig::new("payments").dry_run(dry_run).observe(metrics);
+        let rollout = Rollout::new(config, canary.handle()).unwrap();
+        rollout.start("deploy-1", "v2").unwrap();
+        rollout.abort("alice", "wrong").unwrap();
+        let counted = ["decided", "dry_run"].map(|result| {
+            says(&page, &format!(r#"seawall_rollbacks_total{{name="payments",result="{result}"}}"#))
+        });
+        assert_eq!(counted, want, "dry run: {dry_run}");
+    }
+}
+
 /// A recorder that notes units, and keeps nothing.
 #[derive(Clone, Default)]
 struct Units(Arc<Mutex<BTreeMap<String, Option<metrics::Unit>>>>);
@@ -450,20 +468,36 @@ async fn a_recorder_that_calls_back_does_not_deadlock() {
     }
 }
 
+/// What hangs once, after it is armed, until it is let go.
+struct Trap {
+    armed: Arc<AtomicU64>,
+    entered: std::sync::mpsc::Receiver<()>,
+    let_go: std::sync::mpsc::Sender<()>,
+}
+
+impl Trap {
+    fn new() -> (Self, Arc<dyn Fn() + Send + Sync>) {
+        let (enter, entered) = std::sync::mpsc::channel();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let (held, armed) = (Mutex::new(held), Arc::new(AtomicU64::new(0)));
+        let trap = Arc::clone(&armed);
+        let what = Arc::new(move || {
+            if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                enter.send(()).unwrap();
+                let _ = held.lock().map(|held| held.recv());
+            }
+        });
+        (Self { armed, entered, let_go }, what)
+    }
+
+    fn arm(&self) {
+        self.armed.store(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn a_slow_recorder_holds_up_nobody_else() {
-    let (entered, seen) = std::sync::mpsc::channel();
-    let (let_go, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
-    let armed = Arc::new(AtomicU64::new(0));
-    let trap = Arc::clone(&armed);
-    let what = Arc::new(move || {
-        // The first use after it is armed hangs.
-        if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            entered.send(()).unwrap();
-            let _ = held.lock().map(|held| held.recv());
-        }
-    });
+    let (trap, what) = Trap::new();
     let metrics = Metrics::new().recorder(Hostile { at: At::Use, what });
     let config = CircuitBreakerConfig::new("x").observe(metrics).consecutive_failures(9);
     let layer = CircuitBreakerLayer::new(config).unwrap();
@@ -471,16 +505,16 @@ fn a_slow_recorder_holds_up_nobody_else() {
     let service = layer.layer(service_fn(|id: u32| client(id)));
     let ask = |id| tokio_test::block_on(service.clone().oneshot(id));
     std::thread::scope(|scope| {
-        armed.store(1, Ordering::SeqCst);
+        trap.arm();
         let slow = service.clone();
         let first = scope.spawn(move || tokio_test::block_on(slow.oneshot(7)).unwrap().value);
-        seen.recv().unwrap();
+        trap.entered.recv().unwrap();
         assert_eq!(ask(8).unwrap().value, 8);
         handle.force_open();
         ask(8).unwrap_err();
         handle.reset();
         assert_eq!(ask(8).unwrap().value, 8);
-        drop(let_go);
+        drop(trap.let_go);
         assert_eq!(first.join().unwrap(), 7);
     });
 }
@@ -533,24 +567,14 @@ fn a_recorder_that_makes_a_call_while_it_registers_does_not_deadlock() {
 
 #[test]
 fn a_recorder_that_hangs_while_it_registers_holds_up_nobody_else() {
-    let (entered, seen) = std::sync::mpsc::channel();
-    let (let_go, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
-    let armed = Arc::new(AtomicU64::new(0));
-    let trap = Arc::clone(&armed);
-    let what = Arc::new(move || {
-        if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            entered.send(()).unwrap();
-            let _ = held.lock().map(|held| held.recv());
-        }
-    });
+    let (trap, what) = Trap::new();
     let metrics = Metrics::new().recorder(Hostile { at: At::Registration, what });
     let call = slow_calls(&metrics);
-    armed.store(1, Ordering::SeqCst);
+    trap.arm();
     let first = std::thread::spawn(call.clone());
-    seen.recv().unwrap();
+    trap.entered.recv().unwrap();
     ends(call);
-    drop(let_go);
+    drop(trap.let_go);
     first.join().unwrap();
 }
 

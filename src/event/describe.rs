@@ -145,6 +145,8 @@ impl Kind {
                 (Verdict::Suspect(_) | Verdict::RollBack(_), _) => ("canary", Turn::Ends),
                 _ => return None,
             },
+            // What was only decided is not done, and nothing will end it.
+            Self::Rollout(audit) if audit.dry_run => return None,
             Self::Rollout(audit) => return of_rollout(&audit.step),
             // Without calls it harms nobody.
             Self::Weighted(Ratio::ZERO) => ("canary", Turn::Ends),

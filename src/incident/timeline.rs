@@ -98,8 +98,8 @@ impl fmt::Debug for TimelineConfig {
 /// Turns what layers tell into incidents: give a clone to every layer that fails together.
 ///
 /// Calls are counted for the outermost kind of layer that reports them (fallback, canary, retry,
-/// breaker): what the caller got. Where no layer reports calls, severity isn't known and stays
-/// [`P4`](super::Severity::P4).
+/// breaker): what the caller got. So stacks of different depth that fail apart want a timeline each. Where no
+/// layer reports calls, severity isn't known and stays [`P4`](super::Severity::P4).
 #[derive(Clone, Debug)]
 pub struct Timeline(Arc<Book>);
 

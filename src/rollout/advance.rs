@@ -8,7 +8,6 @@ use super::state::{Phase, State};
 use crate::audit::{Promotion, RollbackCause, Step};
 use crate::ratio::Ratio;
 use crate::steer::Standing;
-use crate::verdict::Verdict;
 
 impl Core {
     /// Looks whether there is something to be done: a stage to be entered or left.
@@ -21,9 +20,12 @@ impl Core {
         }
         let (now, standing) = (self.clock.now(), self.steer.standing());
         look.follow(state, now);
-        self.tell_obstacle(&mut look, state, standing.verdict);
+        let obstacle = self.obstacle(&standing);
+        if !standing.verdict.is_roll_back() {
+            self.tell_obstacle(&mut look, state, obstacle);
+        }
         let dwelt = now.since(look.since);
-        match self.rules.next(state, dwelt, &standing) {
+        match self.rules.next(state, dwelt, &standing, obstacle) {
             Next::Wait => {}
             Next::Inconclusive => {
                 if !std::mem::replace(&mut look.inconclusive, true) {
@@ -49,9 +51,9 @@ impl Core {
         }
     }
 
-    fn tell_obstacle(&self, look: &mut Look, state: State, verdict: Verdict) {
-        let obstacle = Obstacle::of(verdict).filter(|_| state.phase == Phase::Stage);
-        if look.obstacle == obstacle || verdict.is_roll_back() {
+    fn tell_obstacle(&self, look: &mut Look, state: State, obstacle: Option<Obstacle>) {
+        let obstacle = obstacle.filter(|_| state.phase == Phase::Stage);
+        if look.obstacle == obstacle {
             return;
         }
         look.obstacle = obstacle;
@@ -130,7 +132,8 @@ impl Core {
         if Rules::is_guarded(&standing) {
             return Err(Refused::Guarded);
         }
-        let proven = self.has_dwelt(state) && Rules::is_proven(&standing);
+        let clear = self.obstacle(&standing).is_none();
+        let proven = clear && self.has_dwelt(state) && Rules::is_proven(&standing);
         if !(forced || proven) {
             return Err(Refused::NotProven);
         }

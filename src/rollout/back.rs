@@ -72,9 +72,13 @@ impl Core {
 
     /// A breaker of one of the versions came to a state by itself.
     pub(super) fn circuit_moved(&self, arm: Arm, to: Circuit) {
-        let ends = self.circuits.lock().moved(arm, to);
+        // Before the lock: a standing may take another.
+        let standing = self.steer.standing();
+        let ends = self.circuits.lock().moved(arm, to, &standing);
         if ends && self.word.load().phase == Phase::Stage {
             let _ = self.roll_back(RollbackCause::Judged(Cause::BreakerOpen));
+        } else {
+            self.advance();
         }
     }
 }

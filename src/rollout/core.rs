@@ -200,9 +200,20 @@ impl Core {
         self.advance();
     }
 
+    /// What stands against a promotion: by the comparison, or by the breakers.
+    pub(super) fn obstacle(&self, standing: &Standing) -> Option<Obstacle> {
+        match Obstacle::of(standing.verdict) {
+            // A canary behind an open circuit has no data for that reason.
+            none @ (None | Some(Obstacle::NoData(_))) => {
+                self.circuits.lock().obstacle(standing).or(none)
+            }
+            found => found,
+        }
+    }
+
     /// What stands against a promotion, and how long it has been in this state.
     pub(super) fn view(&self) -> (Option<Obstacle>, Duration) {
-        let obstacle = Obstacle::of(self.steer.standing().verdict);
+        let obstacle = self.obstacle(&self.steer.standing());
         let now = self.clock.now();
         let since = self.look.try_lock().map_or(now, |look| look.since);
         (obstacle, now.since(since))

@@ -224,8 +224,13 @@ impl Rollout {
         self.0.core.tick();
     }
 
-    /// Hears a breaker of one version, and rolls back when the canary's opens twice in a row while the
-    /// baseline's is closed: attach it to both versions' breakers.
+    /// Hears a breaker of one version, and rolls back when the canary's stays open: for two whole waits, each
+    /// with probes that failed, while the baseline's is closed and its calls since then are well. Attach
+    /// it to both versions' breakers.
+    ///
+    /// A baseline isn't well if a quarter of its calls failed, or three in four were slower than its own
+    /// median. With fewer than ten calls it isn't asked, and nothing is decided. While the canary's
+    /// breaker isn't closed, nothing is promoted.
     ///
     /// ```
     /// use seawall::breaker::CircuitBreakerConfig;

@@ -92,8 +92,14 @@ impl Rules {
         (over && line) || matches!(standing.verdict, Verdict::RollBack(_))
     }
 
-    /// What is to be done, after so long in this state.
-    pub(crate) fn next(&self, state: State, dwelt: Duration, standing: &Standing) -> Next {
+    /// What is to be done, after so long in this state, and with this against it.
+    pub(crate) fn next(
+        &self,
+        state: State,
+        dwelt: Duration,
+        standing: &Standing,
+        obstacle: Option<Obstacle>,
+    ) -> Next {
         if let Verdict::RollBack(cause) = standing.verdict {
             return if state.phase.is_open() { Next::RollBack(cause) } else { Next::Wait };
         }
@@ -102,7 +108,7 @@ impl Rules {
             Phase::Learning if state.held => Next::Wait,
             Phase::Learning if standing.learned => Next::Enter,
             Phase::Learning if too_long => Next::Inconclusive,
-            Phase::Stage if state.held || Obstacle::of(standing.verdict).is_some() => Next::Wait,
+            Phase::Stage if state.held || obstacle.is_some() => Next::Wait,
             Phase::Stage if !self.by_hand && dwelt >= self.dwell && Self::is_proven(standing) => {
                 Next::Promote
             }
@@ -149,10 +155,15 @@ mod tests {
         Standing { evidence, ..Standing::new(verdict) }
     }
 
+    /// With nothing but the verdict against it.
+    fn by_verdict(rules: &Rules, state: State, dwelt: Duration, standing: &Standing) -> Next {
+        rules.next(state, dwelt, standing, Obstacle::of(standing.verdict))
+    }
+
     #[test]
     fn a_stage_is_promoted_by_evidence_and_after_its_dwell_alone() {
         let rules = rules();
-        let next = |verdict, dwelt| rules.next(stage(0), dwelt, &standing(verdict));
+        let next = |verdict, dwelt| by_verdict(&rules, stage(0), dwelt, &standing(verdict));
         let just_before = MINUTE - Duration::from_nanos(1);
         assert_eq!(next(Verdict::Promotable, MINUTE), Next::Promote);
         assert_eq!(next(Verdict::Promotable, just_before), Next::Wait);
@@ -161,7 +172,7 @@ mod tests {
         }
         let mut stale = standing(Verdict::Promotable);
         stale.evidence.not_worse = Nats::new(0.0);
-        assert_eq!(rules.next(stage(1), MINUTE, &stale), Next::Wait, "of the stage before");
+        assert_eq!(by_verdict(&rules, stage(1), MINUTE, &stale), Next::Wait, "of the stage before");
     }
 
     #[test]
@@ -170,32 +181,32 @@ mod tests {
         let cause = Cause::Worse(Stream::Errors);
         for verdict in [Verdict::Suspect(cause), Verdict::Held, Verdict::NoData(Arm::Canary)] {
             for dwelt in [MINUTE, MINUTE * 1_000] {
-                assert_eq!(rules.next(stage(0), dwelt, &standing(verdict)), Next::Wait);
+                assert_eq!(by_verdict(&rules, stage(0), dwelt, &standing(verdict)), Next::Wait);
             }
         }
         let over = standing(Verdict::RollBack(cause));
         let held = State { held: true, ..stage(0) };
         for state in [stage(0), held, State { phase: Phase::Learning, ..State::IDLE }] {
-            assert_eq!(rules.next(state, MINUTE, &over), Next::RollBack(cause));
+            assert_eq!(by_verdict(&rules, state, MINUTE, &over), Next::RollBack(cause));
         }
         for phase in [Phase::Promoted, Phase::RolledBack, Phase::RollingBack, Phase::Idle] {
-            assert_eq!(rules.next(State { phase, ..stage(0) }, MINUTE, &over), Next::Wait);
+            assert_eq!(by_verdict(&rules, State { phase, ..stage(0) }, MINUTE, &over), Next::Wait);
         }
     }
 
     #[test]
     fn with_all_the_calls_it_is_the_dwell_that_proves() {
         let alone = Standing { alone: true, ..standing(Verdict::Healthy) };
-        assert_eq!(rules().next(stage(2), MINUTE, &alone), Next::Promote);
+        assert_eq!(by_verdict(&rules(), stage(2), MINUTE, &alone), Next::Promote);
         let suspect = Standing { verdict: Verdict::Suspect(Cause::AbsoluteGuard), ..alone };
-        assert_eq!(rules().next(stage(2), MINUTE, &suspect), Next::Wait);
+        assert_eq!(by_verdict(&rules(), stage(2), MINUTE, &suspect), Next::Wait);
     }
 
     #[test]
     fn what_lasts_too_long_is_inconclusive_or_promoted_where_that_is_wanted() {
         let healthy = standing(Verdict::Healthy);
         let next = |rules: &Rules, standing: &Standing| -> Next {
-            rules.next(stage(0), rules.max_dwell, standing)
+            by_verdict(rules, stage(0), rules.max_dwell, standing)
         };
         assert_eq!(next(&rules(), &healthy), Next::Inconclusive);
         let bold = Rules { promote_in_the_end: true, ..rules() };
@@ -210,10 +221,10 @@ mod tests {
     fn the_first_stage_waits_until_the_baseline_is_known() {
         let learning = State { phase: Phase::Learning, ..State::IDLE };
         let unknown = Standing { learned: false, ..standing(Verdict::Learning) };
-        assert_eq!(rules().next(learning, MINUTE, &unknown), Next::Wait);
-        assert_eq!(rules().next(learning, MINUTE * 30, &unknown), Next::Inconclusive);
-        assert_eq!(rules().next(learning, MINUTE, &standing(Verdict::Idle)), Next::Enter);
+        assert_eq!(by_verdict(&rules(), learning, MINUTE, &unknown), Next::Wait);
+        assert_eq!(by_verdict(&rules(), learning, MINUTE * 30, &unknown), Next::Inconclusive);
+        assert_eq!(by_verdict(&rules(), learning, MINUTE, &standing(Verdict::Idle)), Next::Enter);
         let held = State { held: true, ..learning };
-        assert_eq!(rules().next(held, MINUTE, &standing(Verdict::Idle)), Next::Wait);
+        assert_eq!(by_verdict(&rules(), held, MINUTE, &standing(Verdict::Idle)), Next::Wait);
     }
 }

@@ -29,12 +29,14 @@ pub(crate) struct Engine {
     /// When stock is to be taken next, in ns.
     due: AtomicU64,
     stock: Mutex<Stock>,
-    start: Moment,
     rules: Rules,
 }
 
 #[derive(Debug)]
 struct Stock {
+    /// How long it has been counted, in ns, as of the last look at the clock: what the clock went forward.
+    age: u64,
+    looked: Moment,
     windows: Windows,
     /// The budget's period: 30 days by the hour.
     period: Ring,
@@ -55,6 +57,8 @@ pub(crate) struct Change {
 impl Engine {
     pub(crate) fn new(rules: Rules, start: Moment) -> Self {
         let stock = Stock {
+            age: 0,
+            looked: start,
             windows: Windows::of(&rules),
             period: Ring::new(720, Duration::from_secs(3_600)),
             all: Tally::default(),
@@ -64,7 +68,6 @@ impl Engine {
             words: Striped::new(|| AtomicU64::new(0)),
             due: AtomicU64::new(start.as_nanos().saturating_add(TICK)),
             stock: Mutex::new(stock),
-            start,
             rules,
         }
     }
@@ -80,13 +83,15 @@ impl Engine {
     /// Takes stock, if it is time: what changed, most urgent first.
     pub(crate) fn tick(&self, now: Moment) -> impl Iterator<Item = Change> + use<> {
         let mut changes = [None; 3];
-        // Relaxed: a hint; the lock decides.
-        if now.as_nanos() >= self.due.load(Ordering::Relaxed) {
+        // Relaxed: a hint; the lock decides. What is due only after more than a tick was so by a clock that
+        // went back; a tick more, since another may have taken stock after this one read the clock.
+        let due = self.due.load(Ordering::Relaxed);
+        if now.as_nanos() >= due || due - now.as_nanos() > 2 * TICK {
             if let Some(mut stock) = self.stock.try_lock() {
-                let age = nanos(now.since(self.start));
-                // The next multiple of a tick after the start, so that late looks don't add up.
-                let next = (age / TICK + 1).saturating_mul(TICK);
-                let due = self.start.as_nanos().saturating_add(next);
+                let age = stock.age_at(now);
+                (stock.age, stock.looked) = (age, now);
+                // At the next multiple of a tick, so that late looks don't add up.
+                let due = now.as_nanos().saturating_add(TICK - age % TICK);
                 // Relaxed: as above.
                 self.due.store(due, Ordering::Relaxed);
                 let taken = self.take();
@@ -114,11 +119,17 @@ impl Engine {
 
     /// As of the last tick.
     pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
-        self.stock.lock().snapshot(nanos(now.since(self.start)), self.rules.allowed)
+        let stock = self.stock.lock();
+        stock.snapshot(stock.age_at(now), self.rules.allowed)
     }
 }
 
 impl Stock {
+    /// A clock that goes back makes nobody younger.
+    fn age_at(&self, now: Moment) -> u64 {
+        self.age.saturating_add(nanos(now.since(self.looked)))
+    }
+
     fn add(&mut self, age: u64, tally: Tally, rules: &Rules) -> [Option<Change>; 3] {
         let allowed = rules.allowed;
         for ring in self.windows.rings.iter_mut().chain([&mut self.period]) {

@@ -170,7 +170,7 @@ catalogue! {
     CANARY_FAILED_CALLS: "seawall_canary_failed_calls", Gauge, Count, ["name", "arm"],
         "Calls of each arm that failed, since the comparison began.";
     ROLLBACKS: "seawall_rollbacks_total", Counter, Count, ["name", "result"],
-        "Canaries to be taken out: judged so, decided so, and what came of it: complete or degraded.";
+        "Canaries to be taken out: judged so, decided so, and what came of it: complete, degraded, or only a dry_run.";
     ROLLOUT_STEPS: "seawall_rollout_steps_total", Counter, Count, ["name", "step"],
         "Steps of rollouts.";
     KILL_SWITCH: "seawall_kill_switch_position", Gauge, Truth, ["name", "position"],

@@ -8,7 +8,7 @@ use super::catalogue as all;
 use super::catalogue::Metric;
 use super::registry::Registry;
 use super::state_set::StateSet;
-use crate::audit::Step;
+use crate::audit::{Audit, Step};
 use crate::error::{Reason, Rejected, Room};
 use crate::event::{Answered, Call, Circuit, Event, Kind, Observe, Sink, Wants};
 use crate::outcome::Outcome;
@@ -194,7 +194,7 @@ impl Instance {
                 self.count(all::ROLLBACKS, &[self.name, "judged"], 0);
             }
             Room::Rollout => {
-                for result in ["decided", "complete", "degraded"] {
+                for result in ["decided", "complete", "degraded", "dry_run"] {
                     self.count(all::ROLLBACKS, &[self.name, result], 0);
                 }
             }
@@ -222,9 +222,12 @@ impl Instance {
         self.saturated.get(|| self.registry.gauge(all::SATURATED, &labels))
     }
 
-    fn rollout(&self, step: &Step) {
+    fn rollout(&self, audit: &Audit) {
+        let step = &audit.step;
         self.count(all::ROLLOUT_STEPS, &[self.name, step.as_str()], 1);
         let result = match step {
+            Step::RollbackDecided(_) if audit.dry_run => "dry_run",
+            _ if audit.dry_run => return,
             Step::RollbackDecided(_) => "decided",
             Step::RolledBack { failed_hooks: 0 } => "complete",
             Step::RolledBack { .. } => "degraded",
@@ -287,7 +290,7 @@ impl Sink for Instance {
                     self.count(all::ROLLBACKS, &[name, "judged"], 1);
                 }
             }
-            Kind::Rollout(audit) => self.rollout(&audit.step),
+            Kind::Rollout(audit) => self.rollout(audit),
             // Levels: the sampler's.
             Kind::StaleShare(_) | Kind::Weighted(_) | Kind::CheckPanicked(_) => {}
         }

@@ -1,7 +1,9 @@
 //! Stage by stage: with a real comparison, and with verdicts set by hand.
 
 use std::cell::Cell;
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -240,7 +242,67 @@ fn a_canary_whose_breaker_stays_open_is_rolled_back_though_it_has_no_data() {
     });
     let decision = decided.unwrap_or_else(|| panic!("{}", log.text()));
     assert_eq!(decision.cause, RollbackCause::Judged(Cause::BreakerOpen));
-    assert!(failed < 1_000, "half of the calls, for one open period: {failed}");
+    assert!(
+        failed < 1_000,
+        "half of the calls, before it opens and a probe now and then: {failed}"
+    );
+}
+
+/// The dependency of both versions is ill for ten seconds, from the first call of the canary on: calls take
+/// so long, and fail or not. What is told in half a minute.
+fn ill_behind_both(takes: Duration, fails: bool) -> Log {
+    let (clock, hand) = Clock::manual();
+    let log = Log::default();
+    let config = CanaryConfig::new("payments").clock(clock.clone()).learn(Duration::ZERO);
+    let canary = Canary::new(config).unwrap();
+    let config = RolloutConfig::new("payments").clock(clock.clone()).observe(log.observer());
+    let rollout = Rollout::new(config.stages([0.3, 1.0]), canary.handle()).unwrap();
+    let ill = Rc::new(Cell::new(false));
+    let version = |arm| {
+        let config = CircuitBreakerConfig::new("payments")
+            .time_window(Duration::from_secs(40))
+            .slow_calls(500 * MS, 0.5)
+            .cool_down(500 * MS)
+            .cool_down_factor(1.0)
+            .clock(clock.clone())
+            .observe(rollout.circuit(arm));
+        let (ill, clock) = (Rc::clone(&ill), clock.clone());
+        let answer = move |(): ()| {
+            let (is_ill, clock, began) = (ill.get(), clock.clone(), clock.now());
+            let lasts = if is_ill { takes } else { 100 * MS };
+            poll_fn(move |_| match clock.now().since(began) >= lasts {
+                true if is_ill && fails => Poll::Ready(Err(BoxError::from("down"))),
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            })
+        };
+        CircuitBreakerLayer::new(config).unwrap().layer(service_fn(answer))
+    };
+    let mut split = canary.split(version(Arm::Baseline), version(Arm::Canary));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut running: Vec<Pin<Box<dyn Future<Output = Answer>>>> = Vec::new();
+    for ms in (0..50_000).step_by(5) {
+        if ms == 20_000 {
+            rollout.start("deploy-1", "v2").unwrap();
+        }
+        ill.set((20_000..30_000).contains(&ms));
+        assert!(split.poll_ready(cx).is_ready());
+        running.push(Box::pin(split.call(())));
+        running.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+        hand.advance(5 * MS);
+        rollout.tick();
+    }
+    log
+}
+
+#[test]
+fn a_young_circuit_that_opens_first_when_both_versions_are_ill_is_held_and_rolls_nobody_back() {
+    for (takes, fails) in [(800 * MS, false), (100 * MS, true)] {
+        let log = ill_behind_both(takes, fails);
+        assert_eq!(log.count("rollback_decided"), 0, "{}", log.text());
+        assert!(log.count("held") > 0, "{}", log.text());
+        assert_eq!(log.names().last(), Some(&"cleared"), "once it is over: {}", log.text());
+    }
 }
 
 #[test]

@@ -768,19 +768,19 @@ mod model {
                 engine
             },
             |engine| {
-                let arm = engine.draw();
+                let arm = engine.draw(None).0;
                 call(engine, arm, true, at(1));
                 arm
             },
             |engine| {
                 engine.set_weight(Ratio::ZERO, at(1));
-                assert_eq!(engine.draw(), Arm::Baseline);
+                assert_eq!(engine.draw(None).0, Arm::Baseline);
             },
             |engine, arm, ()| {
                 let totals = engine.view().totals.errors;
                 let calls = (totals.canary.calls, totals.baseline.calls);
                 assert_eq!(calls, if arm == Arm::Canary { (1, 0) } else { (0, 1) });
-                assert_eq!(engine.draw(), Arm::Baseline);
+                assert_eq!(engine.draw(None).0, Arm::Baseline);
             },
         );
     }
@@ -822,19 +822,19 @@ mod model {
         race(
             doomed,
             |engine| {
-                let arm = engine.draw();
+                let arm = engine.draw(None).0;
                 call(engine, arm, true, at(5));
                 arm
             },
             |engine| {
                 let judgement = engine.tick(at(6));
-                (judgement.is_some_and(|j| j.to.is_roll_back()), engine.draw())
+                (judgement.is_some_and(|j| j.to.is_roll_back()), engine.draw(None).0)
             },
             |engine, arm, (rolled_back, next)| {
                 assert!(!rolled_back || next == Arm::Baseline);
                 engine.tick(at(8));
                 assert!(engine.view().verdict.is_roll_back());
-                assert_eq!(engine.draw(), Arm::Baseline);
+                assert_eq!(engine.draw(None).0, Arm::Baseline);
                 let totals = engine.view().totals.errors;
                 let of_baseline = u64::from(arm == Arm::Baseline);
                 assert_eq!(totals.baseline.calls, of_baseline);

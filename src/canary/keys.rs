@@ -260,10 +260,9 @@ impl Keys {
     /// Both versions fail, or it is over; when it is, another era begins.
     pub(super) fn outage(&self, is_there: bool) {
         // Relaxed: see "Orderings".
-        if self.outage.swap(u32::from(is_there), Ordering::Relaxed) != u32::from(is_there) {
-            if !is_there {
-                self.begin_era();
-            }
+        let was_there = self.outage.swap(u32::from(is_there), Ordering::Relaxed) == 1;
+        if was_there && !is_there {
+            self.begin_era();
         }
     }
 }

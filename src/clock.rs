@@ -15,9 +15,9 @@
 //! which costs 11 ns here, and for which somebody has to see to it that it runs evenly on all cores.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{self, AtomicBool};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Where the machine's start, or the first reading, lies after the epoch: 2^61 ns, about 73 years.
 const FIRST_USE: u64 = 1 << 61;
@@ -201,7 +201,9 @@ mod system {
 
 #[cfg(any(feature = "test-util", not(target_os = "linux")))]
 #[allow(clippy::disallowed_methods)] // as above
-fn since_anchor(instant: Instant) -> Moment {
+fn since_anchor(instant: std::time::Instant) -> Moment {
+    use std::sync::OnceLock;
+    use std::time::Instant;
     static ANCHOR: OnceLock<(Instant, Moment)> = OnceLock::new();
     let (anchor, then) = *ANCHOR.get_or_init(|| {
         let then = if cfg!(target_os = "linux") { system::now() } else { Moment(FIRST_USE) };

@@ -1,7 +1,7 @@
 //! Alert channels: what people are told, how often, and what a channel that misbehaves does to others.
 
 use std::future::{Future, pending, ready};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
@@ -233,7 +233,42 @@ async fn a_channel_that_panics_fails_or_never_answers_holds_up_no_other_and_is_t
     let standing = notifier.standing();
     assert_eq!((standing[0].sent, standing[0].failed, standing[0].waiting), (1, 4, 0));
     assert_eq!(standing[0].last_error.as_deref(), Some("refused"));
-    assert_eq!((standing[1].sent, standing[1].failed), (2, 0));
+    assert_eq!(
+        (standing[1].sent, standing[1].failed),
+        (4, 0),
+        "x, and the other channel, twice each"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_channel_that_does_not_work_the_others_are_told_and_that_it_works_again() {
+    let chat = Told::default();
+    let works = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&works);
+    let config = NotifierConfig::new().on_message_async("pager", move |_| {
+        let works = switch.load(Ordering::Relaxed);
+        ready(if works { Ok(()) } else { Err(BoxError::from("no route")) })
+    });
+    let notifier = Notifier::new(chat.channel(config)).unwrap();
+    tokio::spawn(notifier.drive());
+    notifier.tell(&begins("x"));
+    tokio::time::sleep(SECOND * 2).await;
+    assert_eq!(chat.all().len(), 1, "it may be a moment's trouble");
+    tokio::time::sleep(10 * MINUTE).await;
+    works.store(true, Ordering::Relaxed);
+    tokio::time::sleep(10 * MINUTE).await;
+    let all = chat.all();
+    let got: Vec<_> = all.iter().map(|one| (&*one.subject, one.state, &*one.text)).collect();
+    let of_pager = "notify/pager/unsent";
+    let want = [
+        ("x", State::Firing, "it began"),
+        (of_pager, State::Firing, "the alert channel pager failed 3 times in a row: no route"),
+        (of_pager, State::Cleared, "the alert channel pager works again"),
+    ];
+    assert_eq!(got, want);
+    assert_eq!(all[1].severity, "critical");
+    assert_eq!(notifier.standing()[0].waiting, 0, "it was told of x, and of nothing else");
+    assert_eq!(notifier.standing()[0].sent, 1);
 }
 
 /// In real time, since threads and processes take it.
@@ -273,7 +308,8 @@ fn a_channel_that_blocks_for_ever_takes_one_thread_and_is_told_how_it_stands_onc
         notifier.tell(&begins("x"));
         drive_until(&notifier, |notifier| notifier.standing()[0].hangs).await;
         notifier.tell(&ends("x"));
-        drive_until(&notifier, |_| other.all().len() == 2).await;
+        let states = || other.states().iter().filter(|(subject, _)| subject == "x").count();
+        drive_until(&notifier, |_| states() == 2).await;
         assert_eq!(calls.lock().unwrap().len(), 1, "no second thread beside one that hangs");
         let standing = &notifier.standing()[0];
         assert_eq!(standing.last_error.as_deref(), Some("no end after 20ms"));
@@ -283,6 +319,8 @@ fn a_channel_that_blocks_for_ever_takes_one_thread_and_is_told_how_it_stands_onc
     });
     assert_eq!(calls.lock().unwrap().last(), Some(&State::Cleared));
     assert!(!notifier.standing()[0].hangs);
+    let of_it = other.all().into_iter().find(|one| &*one.subject == "notify/blocks/unsent");
+    assert_eq!(of_it.unwrap().text, "the alert channel blocks hangs: no end after 20ms");
 }
 
 #[tokio::test(start_paused = true)]
@@ -384,8 +422,9 @@ fn a_command_finds_the_message_in_its_environment() {
 #[test]
 fn a_webhook_gets_the_message_as_json_and_its_key_as_a_header() {
     let (url, serving) = loopback::server(vec!["503 Busy", "200 Fine"]);
-    let webhook = Webhook::new(url).unwrap().signed_by("CARGO_PKG_NAME").unwrap();
+    let webhook = Webhook::new(url).unwrap().signed_by("CARGO_PKG_NAME").unwrap().named("pager");
     let notifier = Notifier::new(NotifierConfig::new().channel(webhook)).unwrap();
+    assert_eq!(notifier.standing()[0].channel, "pager");
     notifier.tell(&Notice::new("a\"b", Turn::Once, Gravity::Critical, "it is \"bad\" \\ worse"));
     in_real_time(drive_until(&notifier, |notifier| notifier.standing()[0].sent == 1));
     let asked = serving.join().unwrap();

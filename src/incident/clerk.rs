@@ -223,6 +223,7 @@ fn lags((room, _, symptom): &Key) -> bool {
 mod tests {
     use super::*;
     use crate::event::{Kind, PoolUse};
+    use proptest::prelude::*;
     use std::time::UNIX_EPOCH;
 
     /// At so many ms the pool `database` is saturated (`true`), or isn't any more.
@@ -274,6 +275,46 @@ mod tests {
         assert_eq!(last(&clerk).recovered_at, None);
         told(&mut clerk, 20, false);
         assert!(last(&clerk).recovered_at.is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// Whatever begins and ends: an incident goes on while a symptom is there, has recovered when none is,
+        /// is over when it was calm, and keeps its books bounded.
+        #[test]
+        fn an_incident_goes_on_exactly_while_a_symptom_is_there(
+            steps in prop::collection::vec((0_usize..3, any::<bool>(), 0_u64..90), 1..200),
+        ) {
+            let mut clerk = clerk();
+            let mut holds = [false; 3];
+            let mut now = Moment::from_nanos(1 << 40);
+            let mut touched = now;
+            for (name, begins, seconds) in steps {
+                now = now.plus(Duration::from_secs(seconds));
+                clerk.look(now, (Impact::default(), None));
+                if let Some(incident) = clerk.incidents().last() {
+                    let calm = !holds.contains(&true) && now.since(touched) >= Duration::from_secs(60);
+                    prop_assert_eq!(incident.over, calm);
+                }
+                let usage = PoolUse { used: 9, size: 10, mean: Ratio::ONE, peak: 9 };
+                let kind = if begins { Kind::Saturated(usage) } else { Kind::Cleared(usage) };
+                let names = ["a", "b", "c"];
+                let goes_on = clerk.current.is_some();
+                clerk.hear(&Event { room: Room::Pool, name: names[name], at: now, kind });
+                holds[name] = begins;
+                if begins || goes_on {
+                    touched = now;
+                }
+                if let Some(incident) = clerk.incidents().last() {
+                    prop_assert_eq!(incident.recovered_at.is_none(), holds.contains(&true));
+                    prop_assert!(incident.entries().count() <= 256);
+                    let order: Vec<_> = incident.entries().map(|entry| entry.at).collect();
+                    prop_assert!(order.is_sorted());
+                }
+                prop_assert!(clerk.incidents().count() <= 17);
+            }
+        }
     }
 
     #[test]

@@ -51,6 +51,12 @@
 //! first symptom. *Mitigated* is the first thing that took harm off the callers: a circuit opened, a switch
 //! was flipped, a canary was taken out. *Recovered* is the end of the last symptom.
 //!
+//! # What is kept
+//! Of one incident 256 entries, the first half of them from its beginning, the rest the newest; a circuit whose
+//! probes fail again and again is one entry, with how often and until when. Sixteen incidents that are over
+//! ([`TimelineConfig::keep`]). Events that overtake each other on their way from many threads are put in
+//! order: what had ended before its beginning was told opens no incident that never ends.
+//!
 //! # When not
 //! It sees one process. For a fleet, let each export its lines, and read them together.
 

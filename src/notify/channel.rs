@@ -74,7 +74,7 @@ impl Channel for Command {
 #[cfg(feature = "webhook")]
 impl Channel for crate::work::Webhook {
     fn name(&self) -> &str {
-        "webhook"
+        Self::name(self)
     }
 
     fn send(&self, message: Message) -> Work {

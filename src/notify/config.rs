@@ -38,7 +38,8 @@ impl NotifierConfig {
         }
     }
 
-    /// One more channel, for what is a [warning](Gravity::Warning) or graver. From 1 to 16 of them.
+    /// One more channel, for what is a [warning](Gravity::Warning) or graver. From 1 to 16 of them, best with
+    /// a name each.
     #[must_use]
     pub fn channel(self, channel: impl Channel) -> Self {
         self.channel_from(Gravity::Warning, channel)

@@ -210,6 +210,17 @@ mod tests {
             }
         }
 
+        /// A thousand times; and an hour of quiet.
+        fn flaps_for_half_an_hour(&mut self) {
+            for _ in 0..1_000 {
+                self.begins("x");
+                self.wait(Duration::from_secs(1));
+                self.ends("x");
+                self.wait(Duration::from_secs(1));
+            }
+            self.wait(60 * MINUTE);
+        }
+
         /// When, how it stood, how often it began.
         fn rows(&self) -> Vec<(u64, State, u64)> {
             self.told.iter().map(|(at, one)| (*at, one.state, one.times)).collect()
@@ -237,13 +248,7 @@ mod tests {
     #[test]
     fn a_thousand_flaps_in_half_an_hour_are_seven_messages() {
         let mut rig = Rig::new();
-        for _ in 0..1_000 {
-            rig.begins("x");
-            rig.wait(Duration::from_secs(1));
-            rig.ends("x");
-            rig.wait(Duration::from_secs(1));
-        }
-        rig.wait(60 * MINUTE);
+        rig.flaps_for_half_an_hour();
         let times: Vec<u64> = rig.told.iter().map(|(at, _)| *at).collect();
         // After a gap of 1, 2, 4, 8, 15 and 15 minutes.
         assert_eq!(times, [0, 60, 180, 420, 900, 1_800, 2_700]);
@@ -273,6 +278,33 @@ mod tests {
             [(600 + 3_600, State::Firing, 1)],
             "it was quiet: at once again"
         );
+    }
+
+    #[test]
+    fn when_it_was_quiet_for_the_longest_gap_the_gaps_are_short_again() {
+        let mut rig = Rig::new();
+        rig.flaps_for_half_an_hour();
+        let (before, began) = (rig.told.len(), rig.second());
+        rig.begins("x");
+        rig.wait(2 * MINUTE);
+        rig.ends("x");
+        rig.wait(Duration::from_secs(1));
+        assert_eq!(
+            rig.rows()[before..],
+            [(began, State::Firing, 1), (began + 120, State::Cleared, 0)]
+        );
+    }
+
+    #[test]
+    fn what_began_again_before_its_end_was_told_is_told_as_it_is() {
+        let mut rig = Rig::new();
+        rig.begins("x");
+        rig.send();
+        rig.ends("x");
+        rig.begins("x");
+        rig.wait(2 * MINUTE);
+        assert_eq!(rig.rows(), [(0, State::Firing, 1), (60, State::Firing, 1)]);
+        assert_eq!(rig.told[1].1.text, "it began", "and not that it ended");
     }
 
     #[test]
@@ -329,6 +361,11 @@ mod tests {
         assert_eq!(times, [0, 1, 3, 7, 15, 31]);
         assert!(rig.told.iter().all(|(_, one)| one.key == rig.told[0].1.key), "the same message");
         assert_eq!(rig.told[5].1.attempt, 6);
+
+        rig.wait(60 * MINUTE);
+        let last: Vec<u64> = rig.told.iter().rev().take(2).map(|(at, _)| *at).collect();
+        assert_eq!(last[0] - last[1], 300, "at most five minutes apart");
+        rig.told.truncate(6);
 
         // Then it ends, and the channel works again: one message, with a key of its own.
         rig.ends("x");

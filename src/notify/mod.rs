@@ -65,7 +65,8 @@
 //! Nothing here is on the path of a call: a layer's event is written down under a short lock, once a
 //! transition. Each channel is served by itself, one message at a time, under a time limit. One that panics
 //! has failed. One that blocks for ever blocks one thread of its own, is sent nothing more, and shows as
-//! [hanging](Standing::hangs).
+//! [hanging](Standing::hangs). Of one that hangs, or failed three times in a row, the other channels are told,
+//! and that it works again.
 //!
 //! # When not
 //! Where an Alertmanager gathers the fleet's alerts: let it tell people, from

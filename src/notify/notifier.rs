@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::message::Message;
 use crate::attempt::{self, Boxed, Failure};
 use crate::clock::Clock;
 use crate::error::{ConfigError, Room};
-use crate::event::{Event, Notice, Observe, Sink};
+use crate::event::{Event, Gravity, Notice, Observe, Sink, Turn};
 use crate::rng;
 
 /// Has people told what goes wrong, and that it is over: an [`Observe`] for every layer.
@@ -47,9 +48,16 @@ struct Books {
     ledger: Ledger,
     sent: u64,
     failed: u64,
+    /// Since the last that was sent.
+    failed_in_a_row: u32,
+    /// The other channels were told that this one doesn't work.
+    sick: bool,
     hangs: bool,
     last_error: Option<Arc<str>>,
 }
+
+/// After so many failed attempts in a row, the other channels are told.
+const SICK: u32 = 3;
 
 /// How it stands with one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +87,15 @@ impl Notifier {
         let NotifierConfig { channels, clock, .. } = config;
         let desk = |(from, channel)| {
             let ledger = Ledger::new(Rules { from, ..rules }, rng::entropy());
-            let books = Books { ledger, sent: 0, failed: 0, hangs: false, last_error: None };
+            let books = Books {
+                ledger,
+                sent: 0,
+                failed: 0,
+                failed_in_a_row: 0,
+                sick: false,
+                hangs: false,
+                last_error: None,
+            };
             Arc::new(Desk {
                 channel,
                 books: Mutex::new(books),
@@ -107,12 +123,7 @@ impl Notifier {
     /// # Ok::<_, seawall::ConfigError>(())
     /// ```
     pub fn tell(&self, notice: &Notice) {
-        let (now, wall) = (self.0.clock.now(), self.0.clock.wall());
-        for desk in &self.0.desks {
-            if desk.books.lock().ledger.hear(notice, now, wall) {
-                desk.news.notify_one();
-            }
-        }
+        self.0.tell(notice, |_| true);
     }
 
     /// Sends what there is to be sent, for as long as it is polled: spawn it.
@@ -121,7 +132,10 @@ impl Notifier {
     /// fails or hangs holds up no other. Dropping it is safe at any point: what it was sending is sent again,
     /// with the same key, by the next one. Of two, one works and the other waits.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
-        let serve = |desk: &Arc<Desk>| -> Boxed<()> { Box::pin(Arc::clone(desk).serve()) };
+        let serve = |desk: &Arc<Desk>| -> Boxed<()> {
+            let (shared, desk) = (Arc::clone(&self.0), Arc::clone(desk));
+            Box::pin(async move { desk.serve(&shared).await })
+        };
         let all = attempt::all(self.0.desks.iter().map(serve).collect());
         async move { _ = all.await }
     }
@@ -138,6 +152,30 @@ impl Observe for Notifier {
     }
 }
 
+impl Shared {
+    fn tell(&self, notice: &Notice, whom: impl Fn(&Desk) -> bool) {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        for desk in self.desks.iter().filter(|desk| whom(desk)) {
+            if desk.books.lock().ledger.hear(notice, now, wall) {
+                desk.news.notify_one();
+            }
+        }
+    }
+
+    /// Tells the other channels that one doesn't work, or works again.
+    fn tell_of(&self, sick: &Desk, turn: Turn, text: &str) {
+        let name = sick.channel.name();
+        let text = format!("the alert channel {name} {text}");
+        let subject = format!("notify/{name}/unsent");
+        let mut notice = Notice::new(subject, turn, Gravity::Critical, text);
+        notice.runbook = RUNBOOK;
+        self.tell(&notice, |desk| !ptr::eq(desk, sick));
+    }
+}
+
+/// The page that says what to do about a channel.
+const RUNBOOK: &str = "guide/alerts/index.html";
+
 struct Ear(Arc<Notifier>);
 
 impl Sink for Ear {
@@ -147,34 +185,43 @@ impl Sink for Ear {
 }
 
 impl Desk {
-    async fn serve(self: Arc<Self>) {
+    async fn serve(&self, shared: &Shared) {
         let _turn = self.turn.lock().await;
         loop {
             let next = self.books.lock().ledger.next(self.clock.now());
             match next {
                 Next::Nothing => self.news.notified().await,
                 Next::Wait(span) => _ = timeout(span, self.news.notified()).await,
-                Next::Send(message) => self.send(message).await,
+                Next::Send(message) => self.send(message, shared).await,
             }
         }
     }
 
-    async fn send(&self, message: Message) {
+    async fn send(&self, message: Message, shared: &Shared) {
         let sending = Sending { desk: self, is_over: false };
         let outcome = match attempt::once(|| self.channel.send(message), self.limit).await {
             Err(Failure::TookTooLong(limit, Some(still))) => {
-                self.hangs(&Failure::TookTooLong(limit, None));
+                let failure = Failure::TookTooLong(limit, None).to_string();
+                self.hangs(&failure);
+                shared.tell_of(self, Turn::Begins, &format!("hangs: {failure}"));
                 still.ended().await
             }
             outcome => outcome,
         };
-        sending.over(outcome);
+        match (sending.over(&outcome), outcome) {
+            (Some(Turn::Begins), Err(failure)) => {
+                let text = format!("failed {SICK} times in a row: {failure}");
+                shared.tell_of(self, Turn::Begins, &text);
+            }
+            (Some(turn), _) => shared.tell_of(self, turn, "works again"),
+            (None, _) => {}
+        }
     }
 
-    fn hangs(&self, failure: &Failure) {
+    fn hangs(&self, failure: &str) {
         let mut books = self.books.lock();
-        books.hangs = true;
-        books.last_error = Some(failure.to_string().into());
+        (books.hangs, books.sick) = (true, true);
+        books.last_error = Some(failure.into());
     }
 
     fn standing(&self) -> Standing {
@@ -197,18 +244,26 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    fn over(mut self, outcome: Result<(), Failure>) {
+    /// Books it; gives what the others are to be told of the channel.
+    fn over(mut self, outcome: &Result<(), Failure>) -> Option<Turn> {
         self.is_over = true;
         let mut books = self.desk.books.lock();
-        books.hangs = false;
-        match &outcome {
-            Ok(()) => books.sent += 1,
+        let was_sick = books.sick;
+        match outcome {
+            Ok(()) => {
+                books.sent += 1;
+                (books.failed_in_a_row, books.sick) = (0, false);
+            }
             Err(failure) => {
                 books.failed += 1;
+                books.failed_in_a_row = books.failed_in_a_row.saturating_add(1);
+                books.sick |= books.failed_in_a_row == SICK;
                 books.last_error = Some(failure.to_string().into());
             }
         }
+        books.hangs = false;
         books.ledger.sent(outcome.is_ok(), self.desk.clock.now());
+        (books.sick != was_sick).then_some(if was_sick { Turn::Ends } else { Turn::Begins })
     }
 }
 

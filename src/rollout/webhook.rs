@@ -8,7 +8,7 @@ use crate::work::{Webhook, Work};
 
 impl Hook for Webhook {
     fn name(&self) -> &str {
-        "webhook"
+        Self::name(self)
     }
 
     fn call(&self, context: HookContext) -> Work {

@@ -35,6 +35,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone)]
 pub struct Webhook {
+    name: String,
     url: String,
     agent: Agent,
     proof: Proof,
@@ -68,7 +69,19 @@ impl Webhook {
         if local {
             agent = agent.proxy(None);
         }
-        Ok(Self { url, agent: agent.build().into(), proof: Proof::None })
+        let name = "webhook".to_owned();
+        Ok(Self { name, url, agent: agent.build().into(), proof: Proof::None })
+    }
+
+    /// Its name in what is told. Default `webhook`.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Sends the token that the environment variable `variable` has: `Authorization: Bearer ...`.
@@ -129,7 +142,10 @@ impl fmt::Debug for Webhook {
             Proof::Bearer(_) => "bearer",
             Proof::Hmac(_) => "hmac",
         };
-        f.debug_struct("Webhook").field("proof", &proof).finish_non_exhaustive()
+        f.debug_struct("Webhook")
+            .field("name", &self.name)
+            .field("proof", &proof)
+            .finish_non_exhaustive()
     }
 }
 

@@ -275,7 +275,7 @@ impl Engine {
     }
 
     /// The call ended; its outcome counts, and it is judged, if it is time to.
-    #[cfg(all(test, not(seawall_loom)))]
+    #[cfg(test)]
     pub(super) fn end(
         &self,
         ticket: Ticket,

@@ -135,11 +135,12 @@ where
     fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
         let Some(ticket) = self.ticket else { return true };
         let trial = &self.local.trial;
-        let only_counts = !ticket.is_late() && self.kept.is_none() && !trial.sinks.wants_calls();
+        let only_counts = !ticket.is_late() && self.kept.is_none();
         if !only_counts || judge(&*self.local.classify, result) != Outcome::Success {
             return false;
         }
         trial.end(ticket, false);
+        trial.sinks.called(&Call::new(Outcome::Success, Answered::with(result.is_ok())));
         true
     }
 

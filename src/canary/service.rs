@@ -144,11 +144,13 @@ where
             (None, None)
         };
         let debt = Counted::new(self.local.share(), ticket, kept);
-        if canary {
-            guarded::call(debt, || Either::canary(self.canary.call(req)))
+        let calling = guarded::calling(debt);
+        let future = if canary {
+            Either::canary(self.canary.call(req))
         } else {
-            guarded::call(debt, || Either::baseline(self.baseline.call(req)))
-        }
+            Either::baseline(self.baseline.call(req))
+        };
+        calling.into_future(future)
     }
 }
 
@@ -210,6 +212,8 @@ where
         let ticket = trial.engine.start(arm, || trial.clock.now());
         let kept = keep(&self.local, &req);
         let debt = Counted::new(self.local.share(), Some(ticket), kept);
-        guarded::call(debt, || self.inner.call(req))
+        let calling = guarded::calling(debt);
+        let future = self.inner.call(req);
+        calling.into_future(future)
     }
 }

@@ -51,10 +51,12 @@ pub fn payment(name: &'static str) -> Payment {
     let breaker = CircuitBreakerConfig::new(name)
         .time_window(Duration::from_secs(5))
         .failure_ratio(0.5)
-        .consecutive_failures(20)
+        .consecutive_failures(15)
         .cool_down(Duration::from_millis(500))
         .cool_down_factor(1.5)
         .max_cool_down(Duration::from_millis(2_300))
+        .calls_per_probe(300)
+        .jitter(0.1)
         .probes(1)
         .ramp([0.5])
         .ramp_step(Duration::from_millis(100));

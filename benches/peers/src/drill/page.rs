@@ -27,7 +27,7 @@ width:.8em;height:.8em;border-radius:2px;margin-right:.4em;vertical-align:-.05em
 font-variant-numeric:tabular-nums}th,td{padding:.3rem .5rem;text-align:right;border-top:1px solid var(--line);\
 white-space:nowrap}th{font-weight:600;color:var(--dim);border:0}th:first-child,td:first-child{text-align:left}\
 .axis div{position:relative;height:1.2em;font-size:.72rem;color:var(--dim);font-variant-numeric:tabular-nums}\
-.axis span{position:absolute;transform:translateX(-50%)}td.bad{color:var(--failed);font-weight:600}footer{color:var(--dim);font-size:.85rem}\
+.axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}td.bad{color:var(--failed);font-weight:600}footer{color:var(--dim);font-size:.85rem}\
 @media(max-width:640px){.lane{grid-template-columns:1fr;gap:.1rem}}";
 
 /// The page with these rows; of several seeds, the timelines are the first's.

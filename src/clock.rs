@@ -204,6 +204,7 @@ mod system {
 fn since_anchor(instant: std::time::Instant) -> Moment {
     use std::sync::OnceLock;
     use std::time::Instant;
+
     static ANCHOR: OnceLock<(Instant, Moment)> = OnceLock::new();
     let (anchor, then) = *ANCHOR.get_or_init(|| {
         let then = if cfg!(target_os = "linux") { system::now() } else { Moment(FIRST_USE) };

@@ -495,19 +495,29 @@ impl Sinks {
     #[inline]
     pub(crate) fn refused(&self, rejected: Rejected) -> Rejected {
         if self.wants.refusals {
-            self.each(|wants| wants.refusals, |sink| sink.refused(&rejected));
+            self.each_refused(rejected);
         }
         rejected
+    }
+
+    // A copy, which may be in memory: then what is given back need not be.
+    #[inline(never)]
+    fn each_refused(&self, rejected: Rejected) {
+        self.each(|wants| wants.refusals, |sink| sink.refused(&rejected));
     }
 
     #[inline]
     pub(crate) fn called(&self, call: &Call) {
         if self.wants.calls {
-            self.each(|wants| wants.calls, |sink| sink.called(call));
+            self.each_called(call);
         }
     }
 
     #[inline(never)]
+    fn each_called(&self, call: &Call) {
+        self.each(|wants| wants.calls, |sink| sink.called(call));
+    }
+
     fn each(&self, wanted: impl Fn(Wants) -> bool, report: impl Fn(&dyn Sink)) {
         for (_, sink) in self.all.iter().filter(|(wants, _)| wanted(*wants)) {
             if catch_unwind(AssertUnwindSafe(|| report(&**sink))).is_err() {

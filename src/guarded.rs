@@ -73,14 +73,38 @@ impl<G: Settle> Drop for Inside<'_, G> {
     }
 }
 
-/// Calls a service under a debt: a panic in `call` settles it too.
+/// Stands while the inner service is called: a panic there settles the call.
+///
+/// ```ignore
+/// let calling = guarded::calling(debt);
+/// let future = inner.call(req);
+/// calling.into_future(future)
+/// ```
+///
+/// Not a function that takes a closure: the compiler inlines calls of layers into one another, so that the
+/// inner future is made where it stays, but seldom closures as large as those are then.
+pub(crate) struct Calling<G: Settle>(Option<G>);
+
+/// A call is made under this debt.
 #[inline(always)]
-pub(crate) fn call<F, G: Settle>(debt: G, call: impl FnOnce() -> F) -> Guarded<F, G> {
-    let mut owed = Owed(Some(debt));
-    let inside = Inside(&mut owed.0);
-    let future = call();
-    mem::forget(inside);
-    Guarded { state: State::Called { future, owed } }
+pub(crate) fn calling<G: Settle>(debt: G) -> Calling<G> {
+    Calling(Some(debt))
+}
+
+impl<G: Settle> Calling<G> {
+    /// The call was made.
+    #[inline(always)]
+    pub(crate) fn into_future<F>(mut self, future: F) -> Guarded<F, G> {
+        let owed = Owed(self.0.take());
+        mem::forget(self);
+        Guarded { state: State::Called { future, owed } }
+    }
+}
+
+impl<G: Settle> Drop for Calling<G> {
+    fn drop(&mut self) {
+        drop(Inside(&mut self.0));
+    }
 }
 
 /// A call that was refused.
@@ -212,7 +236,7 @@ mod tests {
     #[test]
     fn a_panic_settles_the_call_at_once_though_its_future_is_kept() {
         let log = Rc::new(RefCell::new(Vec::new()));
-        let mut future = Box::pin(call(Log(Rc::clone(&log)), || Panics));
+        let mut future = Box::pin(calling(Log(Rc::clone(&log))).into_future(Panics));
         let mut poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(catch_unwind(AssertUnwindSafe(&mut poll)).is_err());
         assert_eq!(*log.borrow(), [Unfinished::Panicked]);

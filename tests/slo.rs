@@ -126,6 +126,15 @@ async fn a_dropped_call_is_not_counted_and_a_panic_is_bad() {
     assert_eq!(counted(&slo, &hand), (1, 1));
 }
 
+/// A second of a hundred calls, good or bad.
+fn second_of<'a>(slo: &'a Slo, hand: &'a ManualClock) -> impl Fn(bool) + 'a {
+    move |good| {
+        (0..100).for_each(|_| slo.record(good));
+        hand.advance(Duration::from_secs(1));
+        slo.tick();
+    }
+}
+
 #[test]
 fn an_alert_is_told_once_when_it_fires_and_once_when_it_ends() {
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -136,13 +145,7 @@ fn an_alert_is_told_once_when_it_fires_and_once_when_it_ends() {
         }
     });
     let (slo, hand) = manual(objective);
-    let second = |good: bool| {
-        for _ in 0..100 {
-            slo.record(good);
-        }
-        hand.advance(Duration::from_secs(1));
-        slo.tick();
-    };
+    let second = second_of(&slo, &hand);
     (0..3_600).for_each(|_| second(true));
     (0..60).for_each(|_| second(false));
     assert!(slo.snapshot().firing(Alert::PageFast));
@@ -174,13 +177,7 @@ fn calls_take_stock_by_themselves_while_there_are_many() {
 fn a_clock_that_goes_back_or_jumps_an_hour_blinds_no_alert() {
     for jump in [false, true] {
         let (slo, hand) = manual(Objective::availability("payments", 0.999));
-        let second = |good: bool| {
-            for _ in 0..100 {
-                slo.record(good);
-            }
-            hand.advance(Duration::from_secs(1));
-            slo.tick();
-        };
+        let second = second_of(&slo, &hand);
         (0..3_600).for_each(|_| second(true));
         let hour = Duration::from_secs(3_600);
         if jump {

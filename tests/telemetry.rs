@@ -468,20 +468,36 @@ async fn a_recorder_that_calls_back_does_not_deadlock() {
     }
 }
 
+/// What hangs once, after it is armed, until it is let go.
+struct Trap {
+    armed: Arc<AtomicU64>,
+    entered: std::sync::mpsc::Receiver<()>,
+    let_go: std::sync::mpsc::Sender<()>,
+}
+
+impl Trap {
+    fn new() -> (Self, Arc<dyn Fn() + Send + Sync>) {
+        let (enter, entered) = std::sync::mpsc::channel();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let (held, armed) = (Mutex::new(held), Arc::new(AtomicU64::new(0)));
+        let trap = Arc::clone(&armed);
+        let what = Arc::new(move || {
+            if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                enter.send(()).unwrap();
+                let _ = held.lock().map(|held| held.recv());
+            }
+        });
+        (Self { armed, entered, let_go }, what)
+    }
+
+    fn arm(&self) {
+        self.armed.store(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn a_slow_recorder_holds_up_nobody_else() {
-    let (entered, seen) = std::sync::mpsc::channel();
-    let (let_go, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
-    let armed = Arc::new(AtomicU64::new(0));
-    let trap = Arc::clone(&armed);
-    let what = Arc::new(move || {
-        // The first use after it is armed hangs.
-        if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            entered.send(()).unwrap();
-            let _ = held.lock().map(|held| held.recv());
-        }
-    });
+    let (trap, what) = Trap::new();
     let metrics = Metrics::new().recorder(Hostile { at: At::Use, what });
     let config = CircuitBreakerConfig::new("x").observe(metrics).consecutive_failures(9);
     let layer = CircuitBreakerLayer::new(config).unwrap();
@@ -489,16 +505,16 @@ fn a_slow_recorder_holds_up_nobody_else() {
     let service = layer.layer(service_fn(|id: u32| client(id)));
     let ask = |id| tokio_test::block_on(service.clone().oneshot(id));
     std::thread::scope(|scope| {
-        armed.store(1, Ordering::SeqCst);
+        trap.arm();
         let slow = service.clone();
         let first = scope.spawn(move || tokio_test::block_on(slow.oneshot(7)).unwrap().value);
-        seen.recv().unwrap();
+        trap.entered.recv().unwrap();
         assert_eq!(ask(8).unwrap().value, 8);
         handle.force_open();
         ask(8).unwrap_err();
         handle.reset();
         assert_eq!(ask(8).unwrap().value, 8);
-        drop(let_go);
+        drop(trap.let_go);
         assert_eq!(first.join().unwrap(), 7);
     });
 }
@@ -551,24 +567,14 @@ fn a_recorder_that_makes_a_call_while_it_registers_does_not_deadlock() {
 
 #[test]
 fn a_recorder_that_hangs_while_it_registers_holds_up_nobody_else() {
-    let (entered, seen) = std::sync::mpsc::channel();
-    let (let_go, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
-    let armed = Arc::new(AtomicU64::new(0));
-    let trap = Arc::clone(&armed);
-    let what = Arc::new(move || {
-        if trap.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            entered.send(()).unwrap();
-            let _ = held.lock().map(|held| held.recv());
-        }
-    });
+    let (trap, what) = Trap::new();
     let metrics = Metrics::new().recorder(Hostile { at: At::Registration, what });
     let call = slow_calls(&metrics);
-    armed.store(1, Ordering::SeqCst);
+    trap.arm();
     let first = std::thread::spawn(call.clone());
-    seen.recv().unwrap();
+    trap.entered.recv().unwrap();
     ends(call);
-    drop(let_go);
+    drop(trap.let_go);
     first.join().unwrap();
 }
 

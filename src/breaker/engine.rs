@@ -246,6 +246,15 @@ impl Engine {
         }
     }
 
+    /// Refuses a call to an open circuit whose wait isn't over; else `None`, and nothing was done.
+    #[inline]
+    pub(crate) fn refuse_quickly(&self, now: impl FnOnce() -> Moment) -> Option<Refusal> {
+        if !self.gate.load().is_open() || self.live.shadow() {
+            return None;
+        }
+        self.wait_left(now()).map(|left| refusal(Some(left)))
+    }
+
     /// Would a call be refused now, for all that can be known? Changes nothing.
     pub(crate) fn would_refuse(&self, now: impl FnOnce() -> Moment) -> bool {
         let gate = self.gate.load();
@@ -419,7 +428,7 @@ impl Engine {
         if counts.failures == 0 && counts.slow == 0 {
             return None;
         }
-        self.judge(gate, counts, run, now())
+        self.judge(gate, counts, run, now)
     }
 
     /// Enters the calls of cohorts whose time has come.
@@ -454,7 +463,7 @@ impl Engine {
             self.count_stale();
             return None;
         };
-        self.judge(gate, counts, run, now)
+        self.judge(gate, counts, run, || now)
     }
 
     /// Enters calls that hang: slow, and not failed so far.
@@ -463,7 +472,7 @@ impl Engine {
         let entry = Entry { failed: false, slow: true };
         let counts = self.window.record(entry, hung, gate.generation(), || now)?;
         let run = self.run.hang(hung, gate.generation());
-        self.judge(gate, counts, run, now)
+        self.judge(gate, counts, run, || now)
     }
 
     /// Changes the settings at once. One at a time.
@@ -490,6 +499,7 @@ impl Engine {
 
     /// What is left of the cool-down, or of a ramp's step; `None` when it is over, at exactly its end
     /// too.
+    #[inline]
     pub(super) fn wait_left(&self, now: Moment) -> Option<Duration> {
         // Relaxed: the gate that said Open was read with Acquire. A later one's `until` may be seen
         // with an older gate; then the claim fails, or the wait is the newer and truer one.

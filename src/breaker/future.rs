@@ -82,9 +82,13 @@ where
     #[inline(always)]
     fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
         let Shared { circuit, classify } = &*self.local;
-        !circuit.sinks.wants_calls()
+        let counted = !circuit.sinks.wants_times()
             && judge(&**classify, result) == Outcome::Success
-            && circuit.engine.record_quickly(&mut self.ticket, || circuit.clock.now())
+            && circuit.engine.record_quickly(&mut self.ticket, || circuit.clock.now());
+        if counted {
+            circuit.sinks.called(&Call::new(Outcome::Success, Answered::with(result.is_ok())));
+        }
+        counted
     }
 
     fn finished(&mut self, result: Result<&Res, &E>) {

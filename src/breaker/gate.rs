@@ -54,7 +54,13 @@ impl Gate {
         self.0 as u32 == (Circuit::Closed as u32) << 8
     }
 
-    /// ... and in this generation.
+    /// Open and steady: the common case of a bad time.
+    #[inline]
+    pub(crate) const fn is_open(self) -> bool {
+        self.0 as u32 == (Circuit::Open as u32) << 8
+    }
+
+    /// Closed and steady, in this generation.
     #[inline]
     pub(crate) const fn is_closed_in(self, generation: u32) -> bool {
         self.0 == Self::new(Circuit::Closed, generation).0

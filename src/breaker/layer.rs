@@ -79,14 +79,18 @@ impl Circuitry {
         }
     }
 
-    fn refuse(&self, Refusal { reason, retry_after }: Refusal) -> Rejected {
+    #[inline]
+    pub(super) fn refuse(&self, Refusal { reason, retry_after }: Refusal) -> Rejected {
         let rejected = Rejected::new(Room::Breaker, reason, self.sinks.name());
         self.sinks.refused(rejected.retry_after(retry_after))
     }
 
     #[cold]
     fn tell_of(&self, transition: Transition, at: Moment) {
-        self.changed.send_replace(transition.generation);
+        // Who subscribes only now has not seen the state before, and need not hear that it is over.
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_replace(transition.generation);
+        }
         self.sinks.event(at, Kind::Transition(transition));
     }
 }

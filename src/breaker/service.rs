@@ -77,7 +77,9 @@ fn admitted<S: Service<Req>, C, Req>(
     inner: &mut S,
     req: Req,
 ) -> ResponseFuture<S::Future, C> {
-    guarded::call(Admitted::new(local.share(), ticket), || inner.call(req))
+    let calling = guarded::calling(Admitted::new(local.share(), ticket));
+    let future = inner.call(req);
+    calling.into_future(future)
 }
 
 /// Calls, or refuses, in whatever state.
@@ -87,7 +89,11 @@ fn call_slowly<S: Service<Req>, C, Req>(
     inner: &mut S,
     req: Req,
 ) -> ResponseFuture<S::Future, C> {
-    match local.circuit.admit_slowly() {
+    let circuit = &*local.circuit;
+    if let Some(refusal) = circuit.engine.refuse_quickly(|| circuit.clock.now()) {
+        return guarded::refuse(circuit.refuse(refusal));
+    }
+    match circuit.admit_slowly() {
         Ok(ticket) => admitted(local, ticket, inner, req),
         Err(rejected) => guarded::refuse(rejected),
     }

@@ -26,9 +26,15 @@ impl Engine {
         judged: Gate,
         counts: Counts,
         run: Lengths,
-        now: Moment,
+        now: impl FnOnce() -> Moment,
     ) -> Option<Transition> {
         let why = self.live.rules().fired(counts, run)?;
+        self.trip(judged, why, counts, now())
+    }
+
+    /// A rule fired.
+    #[cold]
+    fn trip(&self, judged: Gate, why: Why, counts: Counts, now: Moment) -> Option<Transition> {
         let mut gate = judged;
         // Within a generation, the verdict is on what the gate is now too.
         while gate.generation() == judged.generation() {

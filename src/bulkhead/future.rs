@@ -173,7 +173,9 @@ where
 {
     #[inline]
     pub(super) fn called(place: Place, inner: &mut S, req: Req) -> Self {
-        Self { state: State::Called { call: guarded::call(place, || inner.call(req)) } }
+        let calling = guarded::calling(place);
+        let future = inner.call(req);
+        Self { state: State::Called { call: calling.into_future(future) } }
     }
 
     pub(super) fn refused(rejected: Rejected) -> Self {
@@ -214,7 +216,9 @@ where
                         Waited::Refused(rejected) => guarded::refuse(rejected),
                         Waited::Entered(place) => {
                             let (mut readied, req) = held.take().expect("called once");
-                            guarded::call(place, || readied.call(req))
+                            let calling = guarded::calling(place);
+                            let future = readied.call(req);
+                            calling.into_future(future)
                         }
                     }
                 }

@@ -94,7 +94,9 @@ where
         let class = rank.unwrap_or_default();
         match ready {
             Some(inner) if shared.engine.acquire(class) => {
-                guarded::call(Place::new(shared.share(), class), || inner.call(req))
+                let calling = guarded::calling(Place::new(shared.share(), class));
+                let future = inner.call(req);
+                calling.into_future(future)
             }
             ready => guarded::refuse(refuse(shared, rank, ready.is_some())),
         }

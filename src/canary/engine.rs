@@ -15,11 +15,13 @@
 //! that overlaps may go by the old one, and is counted in the arm that served it.
 
 use std::ops::DerefMut;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::detector::Detector;
 use super::histogram::{Counts, Histogram};
 use super::interval::{Interval, Share, THRESHOLDS};
+use super::keys::{Counts as CallCounts, Drawn, Keys, Mark, Sticky};
 use super::rules::Rules;
 use super::starts::{MOST_THRESHOLD, Place, Settler, Starts};
 use super::tally::Tallies;
@@ -34,6 +36,9 @@ const MILLION: u64 = 1_000_000;
 /// At most so many calls of a thread go by between two looks at the clock.
 const MOST_STRIDE: u64 = 64;
 
+/// So long, in ns, a caller counts once, where callers stick to a version; or for half of the time after
+/// which there is no data.
+const LONGEST_PERIOD: u64 = 30_000_000_000;
 /// From so many calls of the baseline on, its quantiles are thresholds.
 const ENOUGH_LATENCIES: f64 = 100.0;
 
@@ -63,6 +68,10 @@ pub(super) struct Engine {
     next_tick: AtomicU64,
     tick: u64,
     only_watch: bool,
+    /// Where callers stick to a version: who was counted.
+    keys: OnceLock<Keys>,
+    /// So long, in ns, a caller counts once.
+    period: u64,
     tallies: Tallies,
     latency: Option<Latency>,
     judge: Mutex<Judge>,
@@ -100,6 +109,8 @@ pub(super) struct Ticket {
     late: bool,
     /// When it started, in ns, and its cohort; where latency is measured.
     started: Option<(u64, Option<Place>)>,
+    /// Where its caller was counted, if callers stick to a version.
+    mark: Option<Mark>,
 }
 
 impl Ticket {
@@ -149,6 +160,8 @@ impl Engine {
             next_tick: AtomicU64::new(0),
             tick: rules.tick,
             only_watch,
+            keys: OnceLock::new(),
+            period: LONGEST_PERIOD.min(rules.no_data_after / 2),
             tallies: Tallies::new(),
             latency: latency.then(|| Latency {
                 starts: Starts::new(),
@@ -197,9 +210,25 @@ impl Engine {
         self.weight.load(Ordering::Relaxed) == MILLION
     }
 
+    /// Callers stick to a version from here on; who is drawn hangs on `name`, until a rollout begins.
+    pub(super) fn stick(&self, name: &str) {
+        self.keys.get_or_init(|| Keys::new(name, self.period));
+    }
+
+    /// Draws the arm of a call: by whose it is, where callers stick to a version.
+    #[inline(always)]
+    pub(super) fn draw(&self, caller: Option<Sticky>) -> (Arm, Option<Drawn>) {
+        let Some(caller) = caller else { return (self.draw_call(), None) };
+        let Some(keys) = self.keys.get() else { return (self.draw_call(), None) };
+        let drawn = keys.draw(caller);
+        // Relaxed: see "Orderings".
+        let is_canarys = drawn.place() < self.weight.load(Ordering::Relaxed);
+        (if is_canarys { Arm::Canary } else { Arm::Baseline }, Some(drawn))
+    }
+
     /// Draws the arm of one call.
     #[inline(always)]
-    pub(super) fn draw(&self) -> Arm {
+    fn draw_call(&self) -> Arm {
         // Relaxed: see "Orderings".
         match self.weight.load(Ordering::Relaxed) {
             0 => Arm::Baseline,
@@ -216,11 +245,37 @@ impl Engine {
             let now = now().as_nanos();
             (now, arm.and_then(|arm| latency.starts.start(arm, now)))
         });
-        Ticket { arm: arm.unwrap_or(Arm::Baseline), late: arm.is_none(), started }
+        Ticket { arm: arm.unwrap_or(Arm::Baseline), late: arm.is_none(), started, mark: None }
+    }
+
+    /// A call that was drawn for `arm` starts; `None`: it doesn't count.
+    #[inline(always)]
+    pub(super) fn start_drawn(
+        &self,
+        arm: Arm,
+        drawn: Option<Drawn>,
+        now: impl FnOnce() -> Moment,
+    ) -> Option<Ticket> {
+        let Some(drawn) = drawn else { return Some(self.start(Some(arm), now)) };
+        match self.keys.get().map(|keys| keys.count(drawn)) {
+            None => Some(self.start(Some(arm), now)),
+            Some(CallCounts::All(mark)) => {
+                Some(Ticket { mark: Some(mark), ..self.start(Some(arm), now) })
+            }
+            Some(CallCounts::End(mark)) => {
+                Some(Ticket { arm, late: false, started: None, mark: Some(mark) })
+            }
+            Some(CallCounts::Nothing) => None,
+        }
+    }
+
+    /// A call that doesn't count looks whether it is time to judge, lest nobody does.
+    pub(super) fn look(&self, now: Moment) -> Option<Due> {
+        self.due(now, false)
     }
 
     /// The call ended; its outcome counts, and it is judged, if it is time to.
-    #[cfg(all(test, not(seawall_loom)))]
+    #[cfg(test)]
     pub(super) fn end(
         &self,
         ticket: Ticket,
@@ -239,6 +294,9 @@ impl Engine {
         now: impl FnOnce() -> Moment,
     ) -> Option<Due> {
         let before = self.tallies.add(ticket.arm, failed);
+        if failed {
+            self.silence(&ticket);
+        }
         if let (Some((started, place)), Some(latency)) = (ticket.started, &self.latency) {
             let now = now();
             let lasted = now.as_nanos().saturating_sub(started);
@@ -263,11 +321,31 @@ impl Engine {
         if let (Some((_, Some(place))), Some(latency)) = (ticket.started, &self.latency) {
             latency.starts.withdraw(ticket.arm, place);
         }
+        if let (Some(mark), Some(keys)) = (ticket.mark, self.keys.get()) {
+            keys.withdraw(mark);
+        }
     }
 
     /// An answer was checked.
-    pub(super) fn checked(&self, arm: Arm, bad: bool) {
-        self.tallies.add_checked(arm, bad);
+    pub(super) fn checked(&self, ticket: &Ticket, bad: bool) {
+        self.tallies.add_checked(ticket.arm, bad);
+        if bad {
+            self.silence(ticket);
+        }
+    }
+
+    /// Whose call it was is news once.
+    fn silence(&self, ticket: &Ticket) {
+        if let (Some(mark), Some(keys)) = (ticket.mark, self.keys.get()) {
+            keys.failed(mark);
+        }
+    }
+
+    /// Nobody was counted, where callers stick to a version.
+    fn begin_era(&self) {
+        if let Some(keys) = self.keys.get() {
+            keys.begin_era();
+        }
     }
 
     /// Is it time to judge, or no room for more counts?
@@ -335,16 +413,23 @@ impl Engine {
         if accepted && self.weight.load(Ordering::Relaxed) != u64::from(weight.ppm()) {
             judge.detector.new_stage(now);
             self.weight.store(u64::from(weight.ppm()), Ordering::Relaxed);
+            self.begin_era();
         }
         (accepted, judgement)
     }
 
     /// Begins a new comparison, without calls for the canary. What was counted so far is of the old one.
-    pub(super) fn restart(&self, now: Moment) -> Option<Judgement> {
+    ///
+    /// Where callers stick to a version, others are drawn for another `rollout`.
+    pub(super) fn restart(&self, rollout: Option<&str>, now: Moment) -> Option<Judgement> {
         let mut judge = self.lock();
         // Relaxed: see "Orderings".
         self.weight.store(0, Ordering::Relaxed);
         self.judge(&mut judge, now);
+        if let (Some(keys), Some(rollout)) = (self.keys.get(), rollout) {
+            keys.begin_rollout(rollout);
+        }
+        self.begin_era();
         (judge.canary_seen, judge.withdrawn, judge.first_bad) = (false, false, None);
         judge.detector.restart(now)
     }
@@ -379,6 +464,9 @@ impl Engine {
     }
 
     fn judge(&self, judge: &mut Judge, now: Moment) -> Option<Judgement> {
+        if let Some(keys) = self.keys.get() {
+            keys.tick(now.as_nanos());
+        }
         let (errors, bad_data) = self.tallies.take();
         let mut interval = Interval { errors, bad_data, ..Interval::default() };
         if let Some(latency) = &self.latency {
@@ -396,6 +484,9 @@ impl Engine {
             _ => Share::Both,
         };
         let judgement = judge.detector.tick(now, &interval);
+        if let Some(keys) = self.keys.get() {
+            keys.outage(judge.detector.verdict() == Verdict::Held);
+        }
         if judgement.is_some_and(|j| j.to.is_roll_back()) && !self.only_watch {
             judge.detector.new_stage(now);
             // Relaxed: see "Orderings".
@@ -485,7 +576,7 @@ mod tests {
                 let gap = -self.random().max(1e-12).ln() / rate;
                 self.now = (self.now + (gap * 1e9) as u64).min(until);
                 self.end_before(self.now);
-                let arm = self.engine.draw();
+                let (arm, _) = self.engine.draw(None);
                 let (lasts, fails) = call(self, arm);
                 let now = Moment::from_nanos(self.now);
                 let ticket = self.engine.start(Some(arm), || now);
@@ -677,19 +768,19 @@ mod model {
                 engine
             },
             |engine| {
-                let arm = engine.draw();
+                let arm = engine.draw(None).0;
                 call(engine, arm, true, at(1));
                 arm
             },
             |engine| {
                 engine.set_weight(Ratio::ZERO, at(1));
-                assert_eq!(engine.draw(), Arm::Baseline);
+                assert_eq!(engine.draw(None).0, Arm::Baseline);
             },
             |engine, arm, ()| {
                 let totals = engine.view().totals.errors;
                 let calls = (totals.canary.calls, totals.baseline.calls);
                 assert_eq!(calls, if arm == Arm::Canary { (1, 0) } else { (0, 1) });
-                assert_eq!(engine.draw(), Arm::Baseline);
+                assert_eq!(engine.draw(None).0, Arm::Baseline);
             },
         );
     }
@@ -731,19 +822,19 @@ mod model {
         race(
             doomed,
             |engine| {
-                let arm = engine.draw();
+                let arm = engine.draw(None).0;
                 call(engine, arm, true, at(5));
                 arm
             },
             |engine| {
                 let judgement = engine.tick(at(6));
-                (judgement.is_some_and(|j| j.to.is_roll_back()), engine.draw())
+                (judgement.is_some_and(|j| j.to.is_roll_back()), engine.draw(None).0)
             },
             |engine, arm, (rolled_back, next)| {
                 assert!(!rolled_back || next == Arm::Baseline);
                 engine.tick(at(8));
                 assert!(engine.view().verdict.is_roll_back());
-                assert_eq!(engine.draw(), Arm::Baseline);
+                assert_eq!(engine.draw(None).0, Arm::Baseline);
                 let totals = engine.view().totals.errors;
                 let of_baseline = u64::from(arm == Arm::Baseline);
                 assert_eq!(totals.baseline.calls, of_baseline);

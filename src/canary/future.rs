@@ -23,7 +23,8 @@ use crate::outcome::{Classify, Outcome, judge};
 ///
 /// Dropping it is safe at any point: a dropped call says nothing of its version, unless it was slow
 /// already.
-pub type SplitFuture<F, G, Req, Res, C, K> = Guarded<Either<F, G>, Counted<Req, Res, C, K, Routed>>;
+pub type SplitFuture<F, G, Req, Res, C, K, U = Routed> =
+    Guarded<Either<F, G>, Counted<Req, Res, C, K, U>>;
 
 /// The response future of a [`Watch`](super::Watch).
 pub type WatchFuture<F, Req, Res, T, C, K> = Guarded<F, Counted<Req, Res, C, K, T>>;
@@ -134,11 +135,12 @@ where
     fn finished_quickly(&mut self, result: Result<&Res, &E>) -> bool {
         let Some(ticket) = self.ticket else { return true };
         let trial = &self.local.trial;
-        let only_counts = !ticket.is_late() && self.kept.is_none() && !trial.sinks.wants_calls();
+        let only_counts = !ticket.is_late() && self.kept.is_none();
         if !only_counts || judge(&*self.local.classify, result) != Outcome::Success {
             return false;
         }
         trial.end(ticket, false);
+        trial.sinks.called(&Call::new(Outcome::Success, Answered::with(result.is_ok())));
         true
     }
 
@@ -153,7 +155,7 @@ where
         if let (Some(kept), Ok(response), true) = (&self.kept, result, outcome != Outcome::Ignored)
         {
             let check = &self.local.check;
-            self.local.trial.check(ticket.arm, || check.check(kept, response));
+            self.local.trial.check(&ticket, || check.check(kept, response));
         }
         self.end(ticket, outcome, Answered::with(result.is_ok()));
     }

@@ -98,8 +98,12 @@ impl CanaryHandle {
     /// Begins a new comparison, of a new version: the canary has no calls, nothing speaks against it, and
     /// what is known of the baseline stays.
     pub fn restart(&self) {
+        self.begin_anew(None);
+    }
+
+    fn begin_anew(&self, rollout: Option<&str>) {
         let now = self.trial.clock.now();
-        let judgement = self.trial.engine.restart(now);
+        let judgement = self.trial.engine.restart(rollout, now);
         self.trial.tell(judgement);
         self.trial.sinks.event(now, Kind::Weighted(Ratio::ZERO));
     }
@@ -160,8 +164,8 @@ impl Steer for CanaryHandle {
         }
     }
 
-    fn begin(&self, _rollout: &str) {
-        self.restart();
+    fn begin(&self, rollout: &str) {
+        self.begin_anew(Some(rollout));
     }
 
     fn set_weight(&self, weight: Ratio) -> bool {

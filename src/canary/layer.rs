@@ -13,8 +13,9 @@ use super::check::{Check, Data, Kept, NoCheck, Whole};
 use super::config::CanaryConfig;
 use super::engine::{Due, Engine, Ticket};
 use super::handle::CanaryHandle;
+use super::keys::{Drawn, Sticky};
 use super::service::{Split, Watch};
-use super::tell::Routed;
+use super::tell::{ByCaller, Routed};
 use crate::clock::Clock;
 use crate::error::{ConfigError, Reason, Rejected, Room};
 use crate::event::{Kind, Sinks};
@@ -29,10 +30,10 @@ use crate::verdict::{Arm, Judgement};
 /// every clone of them.
 ///
 /// `C` tells how calls ended ([`Classify`](crate::outcome::Classify)), `K` whether answers are right
-/// ([`Check`]).
+/// ([`Check`]), `U` whether each call is drawn, or callers stick to a version ([`Unit`](super::Unit)).
 #[derive(Debug)]
-pub struct Canary<C = ByResult, K = NoCheck> {
-    shared: Arc<Shared<C, K>>,
+pub struct Canary<C = ByResult, K = NoCheck, U = Routed> {
+    shared: Arc<Shared<C, K, U>>,
 }
 
 /// What one canary owns: the comparison, who classifies and who checks for it, and who tells the arms
@@ -42,7 +43,7 @@ pub(super) struct Shared<C, K, T = Routed> {
     pub(super) trial: Arc<Trial>,
     pub(super) classify: Arc<C>,
     pub(super) check: Arc<K>,
-    pub(super) tell: T,
+    pub(super) tell: Arc<T>,
 }
 
 /// The comparison, and who hears of it.
@@ -64,6 +65,23 @@ pub(super) struct Trial {
 }
 
 impl Trial {
+    /// A call that was drawn for `arm` starts; `None`: it doesn't count.
+    #[inline(always)]
+    pub(super) fn start(&self, arm: Arm, drawn: Option<Drawn>) -> Option<Ticket> {
+        let ticket = self.engine.start_drawn(arm, drawn, || self.clock.now());
+        if ticket.is_none() {
+            self.look();
+        }
+        ticket
+    }
+
+    /// Calls that don't count look whether it is time to judge, lest nobody does.
+    fn look(&self) {
+        if let Some(due) = self.engine.look(self.clock.now()) {
+            self.judge(due);
+        }
+    }
+
     /// A call ended: counts it, and judges, if it is time to.
     #[inline(always)]
     pub(super) fn end(&self, ticket: Ticket, failed: bool) {
@@ -109,18 +127,21 @@ impl Trial {
     }
 
     /// Counts what a check finds.
-    pub(super) fn check(&self, arm: Arm, check: impl FnOnce() -> Data) {
+    pub(super) fn check(&self, ticket: &Ticket, check: impl FnOnce() -> Data) {
         match catch_unwind(AssertUnwindSafe(check)) {
-            Ok(Data::Ok) => self.engine.checked(arm, false),
-            Ok(Data::Bad) => self.engine.checked(arm, true),
+            Ok(Data::Ok) => self.engine.checked(ticket, false),
+            Ok(Data::Bad) => self.engine.checked(ticket, true),
             Ok(Data::Skip) => {}
-            Err(_) => {
-                // Relaxed: a counter nothing hangs on.
-                let panics = self.check_panics.fetch_add(1, Ordering::Relaxed) + 1;
-                if panics.is_power_of_two() {
-                    self.sinks.event(self.clock.now(), Kind::CheckPanicked(panics));
-                }
-            }
+            Err(_) => self.check_panicked(),
+        }
+    }
+
+    #[cold]
+    fn check_panicked(&self) {
+        // Relaxed: a counter nothing hangs on.
+        let panics = self.check_panics.fetch_add(1, Ordering::Relaxed) + 1;
+        if panics.is_power_of_two() {
+            self.sinks.event(self.clock.now(), Kind::CheckPanicked(panics));
         }
     }
 
@@ -166,18 +187,18 @@ impl Canary {
             only_watch: config.only_watch,
         };
         let (classify, check) = (Arc::new(ByResult), Arc::new(NoCheck));
-        let shared = Shared { trial: Arc::new(trial), classify, check, tell: Routed };
+        let shared = Shared { trial: Arc::new(trial), classify, check, tell: Arc::new(Routed) };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
 
-impl<C, K> Canary<C, K> {
+impl<C, K, U> Canary<C, K, U> {
     /// The same comparison, with `classify` to tell how calls ended.
     #[must_use]
-    pub fn classify<N>(self, classify: N) -> Canary<N, K> {
-        let Shared { trial, check, .. } = &*self.shared;
-        let (trial, check) = (Arc::clone(trial), Arc::clone(check));
-        let shared = Shared { trial, classify: Arc::new(classify), check, tell: Routed };
+    pub fn classify<N>(self, classify: N) -> Canary<N, K, U> {
+        let Shared { trial, check, tell, .. } = &*self.shared;
+        let (trial, check, tell) = (Arc::clone(trial), Arc::clone(check), Arc::clone(tell));
+        let shared = Shared { trial, classify: Arc::new(classify), check, tell };
         Canary { shared: Arc::new(shared) }
     }
 
@@ -200,7 +221,7 @@ impl<C, K> Canary<C, K> {
     /// # Ok::<_, seawall::ConfigError>(())
     /// ```
     #[must_use]
-    pub fn check<Req, Res, F>(self, check: F) -> Canary<C, Whole<F>>
+    pub fn check<Req, Res, F>(self, check: F) -> Canary<C, Whole<F>, U>
     where
         F: Fn(&Req, &Res) -> Data,
     {
@@ -210,7 +231,7 @@ impl<C, K> Canary<C, K> {
     /// The same comparison, with `check` to tell whether an answer is right, by what `keep` keeps of the
     /// request.
     #[must_use]
-    pub fn check_kept<Req, Res, T, G, F>(self, keep: G, check: F) -> Canary<C, Kept<G, F>>
+    pub fn check_kept<Req, Res, T, G, F>(self, keep: G, check: F) -> Canary<C, Kept<G, F>, U>
     where
         G: Fn(&Req) -> T,
         F: Fn(&T, &Res) -> Data,
@@ -220,14 +241,50 @@ impl<C, K> Canary<C, K> {
 
     /// The same comparison, with a [`Check`] written by hand.
     #[must_use]
-    pub fn check_by<N>(self, check: N) -> Canary<C, N> {
-        let Shared { trial, classify, .. } = &*self.shared;
+    pub fn check_by<N>(self, check: N) -> Canary<C, N, U> {
+        let Shared { trial, classify, tell, .. } = &*self.shared;
         // Relaxed: read by calls, of which there are none yet.
         trial.check_rate.store(u64::from(trial.set_rate.ppm()), Ordering::Relaxed);
         trial.engine.expect_checks();
-        let (trial, classify) = (Arc::clone(trial), Arc::clone(classify));
-        let shared = Shared { trial, classify, check: Arc::new(check), tell: Routed };
+        let (trial, classify, tell) = (Arc::clone(trial), Arc::clone(classify), Arc::clone(tell));
+        let shared = Shared { trial, classify, check: Arc::new(check), tell };
         Canary { shared: Arc::new(shared) }
+    }
+
+    /// The same comparison, where callers stick to a version: `caller` says whose call it is. As the canary's
+    /// share grows, who is the canary's stays that. Who is drawn hangs on the rollout's id, and is the
+    /// same in every process. A call that is nobody's (`None`) is drawn by itself, and counts.
+    ///
+    /// What is compared are callers, then, so that no caller can blame a version by calling often: each
+    /// counts by one call in a period of 30 s (half of [`no_data_after`], if that is shorter), for its
+    /// latency by one call a stage; and once that call has failed, or was answered wrongly, not again in the
+    /// same stage (but when an outage of both versions is over). So evidence comes by callers and not
+    /// by calls: a fault that only they meet who failed before isn't seen, and one that begins late, up to a
+    /// period later. Totals count the calls that counted. 256 KiB a comparison, in which callers are told
+    /// apart by 65,536 cells: those that share one count as one, which costs evidence and adds none.
+    ///
+    /// ```
+    /// use seawall::canary::{Canary, CanaryConfig, Sticky};
+    ///
+    /// struct Transfer { account: String }
+    ///
+    /// let canary = Canary::new(CanaryConfig::new("ledger"))?
+    ///     .sticky(|transfer: &Transfer| Some(Sticky::of(&transfer.account)));
+    /// # let _ = canary;
+    /// # Ok::<_, seawall::ConfigError>(())
+    /// ```
+    ///
+    /// [`no_data_after`]: CanaryConfig::no_data_after
+    #[must_use]
+    pub fn sticky<Req, F>(self, caller: F) -> Canary<C, K, ByCaller<F>>
+    where
+        F: Fn(&Req) -> Option<Sticky>,
+    {
+        let Shared { trial, classify, check, .. } = &*self.shared;
+        trial.engine.stick(trial.sinks.name());
+        let (trial, classify, check) = (Arc::clone(trial), Arc::clone(classify), Arc::clone(check));
+        let tell = Arc::new(ByCaller(caller));
+        Canary { shared: Arc::new(Shared { trial, classify, check, tell }) }
     }
 
     /// Reads the comparison, and sets the canary's share.
@@ -236,7 +293,7 @@ impl<C, K> Canary<C, K> {
     }
 
     /// A service that shares its calls between the two versions.
-    pub fn split<B, N>(&self, baseline: B, canary: N) -> Split<B, N, C, K> {
+    pub fn split<B, N>(&self, baseline: B, canary: N) -> Split<B, N, C, K, U> {
         Split::new(baseline, canary, Owner::new(Arc::clone(&self.shared)))
     }
 
@@ -246,11 +303,12 @@ impl<C, K> Canary<C, K> {
         self.shared.trial.engine.only_listen();
         let Shared { trial, classify, check, .. } = &*self.shared;
         let (trial, classify, check) = (Arc::clone(trial), Arc::clone(classify), Arc::clone(check));
+        let tell = Arc::new(tell);
         WatchLayer { shared: Arc::new(Shared { trial, classify, check, tell }) }
     }
 }
 
-impl<C, K> Clone for Canary<C, K> {
+impl<C, K, U> Clone for Canary<C, K, U> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
@@ -291,8 +349,8 @@ where
     }
     match catch_unwind(AssertUnwindSafe(|| shared.check.keep(request))) {
         Ok(kept) => Some(kept),
-        Err(panic) => {
-            shared.trial.check(Arm::Baseline, move || std::panic::resume_unwind(panic));
+        Err(_) => {
+            shared.trial.check_panicked();
             None
         }
     }

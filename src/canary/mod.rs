@@ -66,9 +66,9 @@
 //! breaker. Where something else routes ([`Canary::watch`]), say by the request who serves it.
 //!
 //! # When not
-//! Where users stick to a version, failures of one user are one piece of news and not many: the bound
-//! doesn't hold. Where both versions share what a bad one breaks (a database, a queue), both fail, and the
-//! comparison sees no difference.
+//! Where both versions share what a bad one breaks (a database, a queue), both fail, and the comparison
+//! sees no difference. Where users stick to a version and it isn't [told](Canary::sticky): failures of one
+//! user are one piece of news and not many, so the bound doesn't hold.
 
 mod baseline;
 mod check;
@@ -81,6 +81,7 @@ mod guard;
 mod handle;
 mod histogram;
 mod interval;
+mod keys;
 mod layer;
 mod limit;
 mod mixture;
@@ -99,7 +100,8 @@ pub use config::CanaryConfig;
 pub use detector::Detector;
 pub use handle::{CanaryHandle, Snapshot};
 pub use interval::{Interval, Share};
+pub use keys::Sticky;
 pub use layer::{Canary, WatchLayer};
 pub use limit::limit;
 pub use service::{Split, Watch};
-pub use tell::{ByRequest, ByResponse, Routed, Tell};
+pub use tell::{ByCaller, ByRequest, ByResponse, Routed, Tell, Unit};

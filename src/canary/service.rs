@@ -7,8 +7,9 @@ use tower_service::Service;
 
 use super::check::{Check, NoCheck};
 use super::future::{Counted, Either, SplitFuture, WatchFuture};
+use super::keys::Drawn;
 use super::layer::{Shared, keep};
-use super::tell::{Routed, Tell};
+use super::tell::{Routed, Tell, Unit};
 use crate::error::Carry;
 use crate::guarded;
 use crate::local::Owner;
@@ -18,17 +19,18 @@ use crate::verdict::Arm;
 /// A service made of two versions of one.
 ///
 /// Made by [`Canary::split`](super::Canary::split). Each call draws its version by itself, at random, so
-/// that nothing in the traffic can favour one; it is counted for the version that it drew.
+/// that nothing in the traffic can favour one; it is counted for the version that it drew. Or callers
+/// [stick](super::Canary::sticky) to the version that they drew.
 ///
 /// # Readiness
 /// Ready when the baseline is. The canary is polled while it has a share of the calls, and a canary that
 /// isn't ready holds nobody up: its call goes to the baseline, and counts for neither. A canary whose
 /// `poll_ready` failed is not polled again by this clone: calls that draw it go to the baseline and count
 /// as failures of the canary. Once the canary has all calls, Ready when *it* is.
-pub struct Split<B, N, C = ByResult, K = NoCheck> {
+pub struct Split<B, N, C = ByResult, K = NoCheck, U = Routed> {
     baseline: B,
     canary: N,
-    local: Owner<Arc<Shared<C, K>>>,
+    local: Owner<Arc<Shared<C, K, U>>>,
     ready: Ready,
 }
 
@@ -41,8 +43,8 @@ struct Ready {
     failed: bool,
 }
 
-impl<B, N, C, K> Split<B, N, C, K> {
-    pub(super) fn new(baseline: B, canary: N, local: Owner<Arc<Shared<C, K>>>) -> Self {
+impl<B, N, C, K, U> Split<B, N, C, K, U> {
+    pub(super) fn new(baseline: B, canary: N, local: Owner<Arc<Shared<C, K, U>>>) -> Self {
         Self { baseline, canary, local, ready: Ready::default() }
     }
 
@@ -58,24 +60,25 @@ impl<B, N, C, K> Split<B, N, C, K> {
 
     /// A call drew the canary, which isn't ready.
     #[cold]
-    fn unready(&self) {
+    fn unready(&self, drawn: Option<Drawn>) {
         let trial = &self.local.trial;
         trial.count_unready();
         if self.ready.failed {
-            let ticket = trial.engine.start(Some(Arm::Canary), || trial.clock.now());
-            trial.end(ticket, true);
+            if let Some(ticket) = trial.start(Arm::Canary, drawn) {
+                trial.end(ticket, true);
+            }
         }
     }
 }
 
-impl<B: Clone, N: Clone, C, K> Clone for Split<B, N, C, K> {
+impl<B: Clone, N: Clone, C, K, U> Clone for Split<B, N, C, K, U> {
     fn clone(&self) -> Self {
         // A clone of a canary that failed may be another connection: it is polled again.
         Self::new(self.baseline.clone(), self.canary.clone(), self.local.clone())
     }
 }
 
-impl<B: fmt::Debug, N: fmt::Debug, C, K> fmt::Debug for Split<B, N, C, K> {
+impl<B: fmt::Debug, N: fmt::Debug, C, K, U> fmt::Debug for Split<B, N, C, K, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Split")
             .field("baseline", self.baseline())
@@ -85,8 +88,9 @@ impl<B: fmt::Debug, N: fmt::Debug, C, K> fmt::Debug for Split<B, N, C, K> {
     }
 }
 
-impl<B, N, C, K, Req> Service<Req> for Split<B, N, C, K>
+impl<B, N, C, K, U, Req> Service<Req> for Split<B, N, C, K, U>
 where
+    U: Unit<Req> + Tell<Req, B::Response>,
     B: Service<Req>,
     B::Error: Carry,
     N: Service<Req, Response = B::Response, Error = B::Error>,
@@ -95,7 +99,7 @@ where
 {
     type Response = B::Response;
     type Error = B::Error;
-    type Future = SplitFuture<B::Future, N::Future, Req, B::Response, C, K>;
+    type Future = SplitFuture<B::Future, N::Future, Req, B::Response, C, K, U>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), B::Error>> {
@@ -127,24 +131,26 @@ where
         let trial = &self.local.trial;
         let ready = Ready { failed: self.ready.failed, ..Ready::default() };
         let was = std::mem::replace(&mut self.ready, ready);
-        let arm = trial.engine.draw();
+        let (arm, drawn) = trial.engine.draw(self.local.tell.caller(&req));
         let canary = arm == Arm::Canary && was.canary;
         if !canary && !was.baseline {
             return guarded::refuse(trial.refuse());
         }
         let (ticket, kept) = if canary || arm == Arm::Baseline {
-            let ticket = trial.engine.start(Some(arm), || trial.clock.now());
-            (Some(ticket), keep(&self.local, &req))
+            let ticket = trial.start(arm, drawn);
+            (ticket, ticket.and_then(|_| keep(&self.local, &req)))
         } else {
-            self.unready();
+            self.unready(drawn);
             (None, None)
         };
         let debt = Counted::new(self.local.share(), ticket, kept);
-        if canary {
-            guarded::call(debt, || Either::canary(self.canary.call(req)))
+        let calling = guarded::calling(debt);
+        let future = if canary {
+            Either::canary(self.canary.call(req))
         } else {
-            guarded::call(debt, || Either::baseline(self.baseline.call(req)))
-        }
+            Either::baseline(self.baseline.call(req))
+        };
+        calling.into_future(future)
     }
 }
 
@@ -206,6 +212,8 @@ where
         let ticket = trial.engine.start(arm, || trial.clock.now());
         let kept = keep(&self.local, &req);
         let debt = Counted::new(self.local.share(), Some(ticket), kept);
-        guarded::call(debt, || self.inner.call(req))
+        let calling = guarded::calling(debt);
+        let future = self.inner.call(req);
+        calling.into_future(future)
     }
 }

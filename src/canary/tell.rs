@@ -1,5 +1,6 @@
 //! How a watcher knows which arm served a call.
 
+use super::keys::Sticky;
 use crate::verdict::Arm;
 
 /// Tells the arm of a call, from its request or from its response.
@@ -52,6 +53,41 @@ impl<Req, Res, F: Fn(&Res) -> Option<Arm>> Tell<Req, Res> for ByResponse<F> {
 pub struct Routed;
 
 impl<Req, Res> Tell<Req, Res> for Routed {
+    fn by_request(&self, _: &Req) -> Option<Arm> {
+        None
+    }
+
+    fn by_response(&self, _: &Res) -> Option<Arm> {
+        None
+    }
+}
+
+/// What is drawn for a version, and counted for it: each call, or each caller.
+pub trait Unit<Req> {
+    /// Whose call it is; `None` draws it by itself.
+    fn caller(&self, request: &Req) -> Option<Sticky>;
+}
+
+/// Each call is drawn by itself.
+impl<Req> Unit<Req> for Routed {
+    #[inline]
+    fn caller(&self, _: &Req) -> Option<Sticky> {
+        None
+    }
+}
+
+/// Callers stick to their version; made by [`Canary::sticky`](super::Canary::sticky).
+#[derive(Clone, Copy, Debug)]
+pub struct ByCaller<F>(pub(super) F);
+
+impl<Req, F: Fn(&Req) -> Option<Sticky>> Unit<Req> for ByCaller<F> {
+    #[inline]
+    fn caller(&self, request: &Req) -> Option<Sticky> {
+        (self.0)(request)
+    }
+}
+
+impl<Req, Res, F> Tell<Req, Res> for ByCaller<F> {
     fn by_request(&self, _: &Req) -> Option<Arm> {
         None
     }

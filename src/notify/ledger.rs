@@ -210,6 +210,17 @@ mod tests {
             }
         }
 
+        /// A thousand times; and an hour of quiet.
+        fn flaps_for_half_an_hour(&mut self) {
+            for _ in 0..1_000 {
+                self.begins("x");
+                self.wait(Duration::from_secs(1));
+                self.ends("x");
+                self.wait(Duration::from_secs(1));
+            }
+            self.wait(60 * MINUTE);
+        }
+
         /// When, how it stood, how often it began.
         fn rows(&self) -> Vec<(u64, State, u64)> {
             self.told.iter().map(|(at, one)| (*at, one.state, one.times)).collect()
@@ -237,13 +248,7 @@ mod tests {
     #[test]
     fn a_thousand_flaps_in_half_an_hour_are_seven_messages() {
         let mut rig = Rig::new();
-        for _ in 0..1_000 {
-            rig.begins("x");
-            rig.wait(Duration::from_secs(1));
-            rig.ends("x");
-            rig.wait(Duration::from_secs(1));
-        }
-        rig.wait(60 * MINUTE);
+        rig.flaps_for_half_an_hour();
         let times: Vec<u64> = rig.told.iter().map(|(at, _)| *at).collect();
         // After a gap of 1, 2, 4, 8, 15 and 15 minutes.
         assert_eq!(times, [0, 60, 180, 420, 900, 1_800, 2_700]);
@@ -278,13 +283,7 @@ mod tests {
     #[test]
     fn when_it_was_quiet_for_the_longest_gap_the_gaps_are_short_again() {
         let mut rig = Rig::new();
-        for _ in 0..1_000 {
-            rig.begins("x");
-            rig.wait(Duration::from_secs(1));
-            rig.ends("x");
-            rig.wait(Duration::from_secs(1));
-        }
-        rig.wait(60 * MINUTE);
+        rig.flaps_for_half_an_hour();
         let (before, began) = (rig.told.len(), rig.second());
         rig.begins("x");
         rig.wait(2 * MINUTE);

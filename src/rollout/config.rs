@@ -145,6 +145,10 @@ impl RolloutConfig {
 
     /// Calls `work` when the rollout is rolled back, on a thread of its own: it may block.
     ///
+    /// In a test with tokio's paused time no such thread is waited for: its time is up at once, and it counts
+    /// as a failed attempt, though it may do its work. Use
+    /// [`on_rollback_async`](Self::on_rollback_async) there.
+    ///
     /// ```
     /// use seawall::rollout::{HookContext, RolloutConfig};
     ///

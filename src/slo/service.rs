@@ -56,6 +56,8 @@ where
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let noted = Noted::new(self.core.share(), self.classify.clone());
-        guarded::call(noted, || self.inner.call(req))
+        let calling = guarded::calling(noted);
+        let future = self.inner.call(req);
+        calling.into_future(future)
     }
 }

@@ -107,7 +107,8 @@ impl<O, F, X, D, C, A> Payment<Edge<O, F, X, D, C>, A> {
     /// settings and under the name that `config` has.
     ///
     /// The canary has no calls until its share is [set](crate::canary::CanaryHandle::set_weight).
-    /// `set_up` says how answers are judged: [`classify`](Canary::classify), [`check`](Canary::check).
+    /// `set_up` says how answers are judged, and whether callers keep their version:
+    /// [`classify`](Canary::classify), [`check`](Canary::check), [`sticky`](Canary::sticky).
     /// A layer of your own in an arm ([`breaker_layer`](Payment::breaker_layer) and others) is cloned for
     /// the second arm; seawall's own layers are then one circuit, one limit, for both.
     ///
@@ -137,13 +138,13 @@ impl<O, F, X, D, C, A> Payment<Edge<O, F, X, D, C>, A> {
     /// # }
     /// ```
     #[must_use]
-    pub fn canary<G, N, K>(
+    pub fn canary<G, N, K, U>(
         self,
         config: CanaryConfig,
         set_up: G,
     ) -> Payment<Edge<O, F, X, D, CanaryPart<G>>, A>
     where
-        G: FnOnce(Canary) -> Canary<N, K>,
+        G: FnOnce(Canary) -> Canary<N, K, U>,
     {
         let canary = CanaryPart { config, set_up, rollout: Off };
         self.with_edge(|edge| replace!(Edge { canary; slo, fallback, switch, deadline }, edge))

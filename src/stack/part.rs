@@ -348,14 +348,14 @@ impl Steers for RolloutConfig {
     }
 }
 
-impl<G, C, K, A, R> Trial<A> for CanaryPart<G, R>
+impl<G, C, K, U, A, R> Trial<A> for CanaryPart<G, R>
 where
     R: Steers,
-    G: FnOnce(Canary) -> Canary<C, K>,
+    G: FnOnce(Canary) -> Canary<C, K, U>,
     A: Parts + Clone,
     A::Handles: Clone,
 {
-    type Layer = CanaryLayers<Canary<C, K>, A::Layers>;
+    type Layer = CanaryLayers<Canary<C, K, U>, A::Layers>;
     type Handle = CanaryHandles<A::Handles, R::Handle>;
 
     fn assemble(

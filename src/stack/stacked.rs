@@ -65,12 +65,12 @@ pub trait SplitLayer<S, N> {
     fn split(&self, baseline: S, canary: N) -> Self::Service;
 }
 
-impl<S, N, O, F, X, D, C, K, A, B> SplitLayer<S, N>
-    for Layers<O, F, X, D, CanaryLayers<Canary<C, K>, B>, A>
+impl<S, N, O, F, X, D, C, K, U, A, B> SplitLayer<S, N>
+    for Layers<O, F, X, D, CanaryLayers<Canary<C, K, U>, B>, A>
 where
     A: Guard<S>,
     B: Guard<N>,
-    D: Layer<Split<A::Service, B::Service, C, K>>,
+    D: Layer<Split<A::Service, B::Service, C, K, U>>,
     X: Layer<D::Service> + Past<A::Client, F::Service>,
     F: Layer<<X as Layer<D::Service>>::Service>,
     O: Layer<X::Around>,

@@ -67,6 +67,7 @@ impl TimeoutHandle {
             let mut config = self.shared.config.lock();
             let changed = change(config.clone());
             self.shared.engine.set_limit(changed.checked_limit()?);
+            self.shared.clock.measure(changed.limit);
             *config = changed;
             config.clock.now()
         };

@@ -9,7 +9,7 @@ use super::config::TimeoutConfig;
 use super::engine::Engine;
 use super::handle::TimeoutHandle;
 use super::service::Timeout;
-use crate::clock::Clock;
+use crate::clock::Stopwatch;
 use crate::error::{ConfigError, Room};
 use crate::event::Sinks;
 use crate::local::Owner;
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) sinks: Sinks,
     /// Judges deadlines, and stamps events.
-    pub(super) clock: Clock,
+    pub(super) clock: Stopwatch,
     /// As last set; changed through the handle.
     pub(super) config: Mutex<TimeoutConfig>,
 }
@@ -45,7 +45,7 @@ impl TimeoutLayer {
     pub fn new(config: TimeoutConfig) -> Result<Self, ConfigError> {
         let engine = Engine::new(config.checked_limit()?);
         let sinks = config.observers.attach(Room::Timeout, config.name);
-        let clock = config.clock.clone();
+        let clock = Stopwatch::new(config.clock.clone(), config.limit);
         let shared = Shared { engine, sinks, clock, config: Mutex::new(config) };
         Ok(Self { shared: Arc::new(shared), deadlines: NoDeadline })
     }

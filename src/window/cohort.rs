@@ -231,7 +231,10 @@ impl Cohorts {
 
     /// Forgets all calls in flight.
     pub(crate) fn forget(&self) {
-        self.turn(|cut| cut);
+        // Where none are counted there are none to forget.
+        if self.is_on() {
+            self.turn(|cut| cut);
+        }
     }
 
     /// Begins a new tag. Cells of an older one are of no account and are used anew; clearing them

@@ -3,8 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::process::{Child, Stdio};
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::kinds::{Abandoned, Work};
 use crate::error::BoxError;
@@ -12,7 +15,9 @@ use crate::error::BoxError;
 /// How often a running command is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// So much of what a failed command says is told.
-const MOST_TOLD: u64 = 400;
+const MOST_TOLD: usize = 400;
+/// So many looks long it is waited for the end of what a command says, once it has ended.
+const PATIENCE: u32 = 10;
 
 /// A program and its arguments, run when a rollout is rolled back or when there is an alert.
 ///
@@ -96,8 +101,7 @@ impl Command {
 
 /// Waits for the command's end, or ends it when nobody waits for it any more.
 fn wait(mut child: Child, abandoned: &Abandoned) -> Result<(), BoxError> {
-    // Read beside, so that a command which says much doesn't wait for a reader.
-    let said = child.stderr.take().map(|stderr| thread::spawn(move || listen(stderr)));
+    let said = child.stderr.take().map(Said::listen);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
@@ -107,24 +111,61 @@ fn wait(mut child: Child, abandoned: &Abandoned) -> Result<(), BoxError> {
             child.wait()?;
             return Err("killed: it took too long".into());
         }
-        #[allow(clippy::disallowed_methods)] // a thread of its own, and a process in real time
-        thread::sleep(LOOK);
+        pause();
     };
     if status.success() {
         return Ok(());
     }
-    // A grandchild may hold the pipe open: what was said is told if it is there.
-    let said = said.filter(|said| said.is_finished()).and_then(|said| said.join().ok());
-    match said.as_deref().map(str::trim) {
-        Some(said) if !said.is_empty() => Err(format!("{status}: {said}").into()),
-        _ => Err(status.to_string().into()),
+    let said = said.map(Said::heard).unwrap_or_default();
+    match said.trim() {
+        "" => Err(status.to_string().into()),
+        said => Err(format!("{status}: {said}").into()),
     }
 }
 
-/// The beginning of what is written there; the rest is read and forgotten.
-fn listen(mut from: impl Read) -> String {
-    let mut said = Vec::new();
-    let _ = from.by_ref().take(MOST_TOLD).read_to_end(&mut said);
-    let _ = io::copy(&mut from, &mut io::sink());
-    String::from_utf8_lossy(&said).into_owned()
+#[allow(clippy::disallowed_methods)] // a thread of its own, and a process in real time
+fn pause() {
+    thread::sleep(LOOK);
+}
+
+/// What a command says, read beside, so that one which says much doesn't wait for a reader.
+struct Said {
+    heard: Arc<Mutex<Vec<u8>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Said {
+    fn listen(mut from: impl Read + Send + 'static) -> Self {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        let listener = thread::spawn(move || {
+            let mut part = [0; 256];
+            loop {
+                match from.read(&mut part) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        // The beginning is kept; the rest is read and forgotten.
+                        let mut heard = hears.lock();
+                        let room = MOST_TOLD - heard.len();
+                        heard.extend_from_slice(&part[..n.min(room)]);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+        });
+        Self { heard, listener }
+    }
+
+    /// All that was said before the command ended; of a grandchild that holds the pipe open, what it said so
+    /// far.
+    fn heard(self) -> String {
+        for _ in 0..PATIENCE {
+            if self.listener.is_finished() {
+                break;
+            }
+            pause();
+        }
+        String::from_utf8_lossy(&self.heard.lock()).into_owned()
+    }
 }

@@ -299,10 +299,13 @@ fn a_command_gets_its_arguments_as_they_are_and_the_rest_by_its_environment() {
 #[test]
 fn a_command_that_fails_hangs_or_is_not_there_is_a_hook_that_fails_and_says_why() {
     let failing = Command::new("sh").args(["-c", "echo no such rollout >&2; exit 3"]);
+    // What it leaves behind holds its standard error open.
+    let leaving = Command::new("sh").args(["-c", "sleep 1 & echo gone >&2; exit 4"]);
     let hanging = Command::new("sleep").arg("600");
     let missing = Command::new("seawall-surely-not-there");
     let (rollout, _, log) = started(|config| {
-        config.hook_retries(0).hook_time_limit(SECOND).hook(failing).hook(hanging).hook(missing)
+        let config = config.hook_retries(0).hook_time_limit(SECOND);
+        config.hook(failing).hook(leaving).hook(hanging).hook(missing)
     });
     rollout.abort("alice", "bad").unwrap();
     in_real_time(drive_to_the_end(&rollout));
@@ -315,9 +318,10 @@ fn a_command_that_fails_hangs_or_is_not_there_is_a_hook_that_fails_and_says_why(
         })
         .collect();
     assert_eq!(errors[0], "exit status: 3: no such rollout");
-    assert_eq!(errors[1], "no end after 1s");
-    assert!(errors[2].contains("No such file"), "{errors:?}");
-    assert_eq!(log.steps().last(), Some(&Step::RolledBack { failed_hooks: 3 }));
+    assert_eq!(errors[1], "exit status: 4: gone");
+    assert_eq!(errors[2], "no end after 1s");
+    assert!(errors[3].contains("No such file"), "{errors:?}");
+    assert_eq!(log.steps().last(), Some(&Step::RolledBack { failed_hooks: 4 }));
 }
 
 #[tokio::test(start_paused = true)]

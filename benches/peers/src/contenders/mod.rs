@@ -14,6 +14,7 @@ mod stale_map;
 mod tower;
 mod tower_resilience;
 
+pub(crate) use seawall::CLOCK;
 pub(crate) use stale_map::StaleMap;
 
 use crate::drive::Contender;

@@ -8,24 +8,26 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 use seawall::breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use seawall::bulkhead::{BulkheadConfig, BulkheadLayer};
-use seawall::canary::{Canary, CanaryConfig, Split};
+use seawall::canary::{Canary, CanaryConfig, CanaryHandle, Split};
 use seawall::clock::Clock;
+use seawall::error::Error;
 use seawall::fallback::CachedConfig;
 use seawall::http::KeyRules;
 use seawall::key::Key;
 use seawall::kill_switch::{KillSwitch, KillSwitchConfig};
+use seawall::outcome::{ByResult, Outcome};
 use seawall::ratio::Ratio;
-use seawall::request::{Marked, Operation};
+use seawall::request::{Ask, Marked, Operation};
 use seawall::retry::{RetryConfig, RetryLayer};
 use seawall::slo::{Objective, Slo, SloLayer};
 use seawall::stack::{self, LiftLayer};
 use seawall::stale::{MarkStale, Staleness};
 use seawall::telemetry::Metrics;
 use seawall::timeout::{TimeoutConfig, TimeoutLayer};
-use tower::{Layer, ServiceBuilder};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use super::SEAWALL;
-use crate::backend::{Answer, Backend, Request};
+use crate::backend::{Answer, Backend, Fault, Request};
 use crate::cases::{Case, Work};
 use crate::drive::{Built, Contender};
 use crate::terms;
@@ -100,15 +102,24 @@ impl Contender for Seawall {
             Work::HttpKey => Built::same(case, http_key()),
             Work::Stack => {
                 let switch = KillSwitch::new(KillSwitchConfig::new("cost").clock(CLOCK));
+                let canary = CanaryConfig::new("cost-canary").errors_only(terms::ATTEMPT);
                 let stack = stack::payment("cost")
-                    .cached(CachedConfig::new("cost", key))
+                    .slo(objective(), ByResult)
+                    .cached(CachedConfig::new("cost", |ask: &Ask<Request>| key(&ask.value)))
                     .kill_switch(&switch)
+                    .deadline(terms::DEADLINE)
+                    .canary(canary, |canary| canary)
+                    .retry(RetryConfig::new("cost"), not_worth_a_retry)
                     .breaker(|_| time_window())
                     .bulkhead(|_| bulkhead())
                     .timeout(terms::ATTEMPT)
                     .clock(CLOCK);
-                let stack = stack.build().expect("valid").service(Backend);
-                Built::less(case, slo().layer(stack), "no deadline, canary split and retry yet")
+                let stack = stack.build().expect("valid");
+                give_a_twentieth(&stack.handles().canary.comparison);
+                // The request has no room for a deadline and an attempt's number: `Ask` has.
+                let backend = Backend.map_request(Ask::into_inner);
+                let stack = stack.split(backend.clone(), backend);
+                Built::same(case, stack.map_request(Ask::read))
             }
             _ => None,
         }
@@ -146,13 +157,25 @@ fn bulkhead() -> BulkheadConfig {
 /// Two versions that are the same one, the canary with a twentieth of the calls.
 fn split<S: Clone>(config: CanaryConfig, backend: S) -> Split<S, S> {
     let canary = Canary::new(config.clock(CLOCK)).expect("valid");
-    assert!(canary.handle().set_weight(Ratio::from_ppm(50_000).expect("a share")));
+    give_a_twentieth(&canary.handle());
     canary.split(backend.clone(), backend)
 }
 
+fn give_a_twentieth(canary: &CanaryHandle) {
+    assert!(canary.set_weight(Ratio::from_ppm(50_000).expect("a share")));
+}
+
+fn objective() -> Objective {
+    Objective::availability("cost", 0.999).clock(CLOCK)
+}
+
 fn slo() -> SloLayer {
-    let objective = Objective::availability("cost", 0.999).clock(CLOCK);
-    SloLayer::new(&Slo::new(objective).expect("valid"))
+    SloLayer::new(&Slo::new(objective()).expect("valid"))
+}
+
+/// As the backend says of its error.
+fn not_worth_a_retry(result: Result<&Answer, &Error<Fault>>) -> Outcome {
+    if result.is_ok() { Outcome::Success } else { Outcome::Ignored }
 }
 
 fn key(request: &Request) -> Option<Key> {

@@ -46,7 +46,7 @@ mod tests {
     }
 
     fn verdict(rows: Vec<Row>) -> Result<(), Failure> {
-        check(&Report { machine: String::new(), rows })
+        check(&Report { machine: String::new(), clocks: Vec::new(), rows })
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! times the cores in use, over all calls. With no more threads than cores that is the time per
 //! call and thread; with more, it does not count the waiting for a core.
 
+mod clocks;
 mod gate;
 mod report;
 mod rounds;
@@ -30,6 +31,7 @@ const THREADS: [usize; 3] = [1, 2, 4];
 /// Measures, prints the table, and writes the JSON file if asked to.
 pub fn command(args: &Args) -> Result<(), Failure> {
     let pace = if args.has("quick") { Pace::QUICK } else { Pace::THOROUGH };
+    clocks::check()?;
     let mut report = measure(args, pace)?;
     if args.has("instructions") {
         add_instructions(&mut report)?;
@@ -54,7 +56,7 @@ pub fn measure(args: &Args, pace: Pace) -> Result<Report, Failure> {
     if rows.is_empty() {
         return Err("no such case or contender, or nobody has the layers of that case yet".into());
     }
-    Ok(Report { machine: machine::describe(), rows })
+    Ok(Report { machine: machine::describe(), clocks: clocks::measure(), rows })
 }
 
 /// Fills in the instructions of all polled cases, on one thread: a process or two for each row.

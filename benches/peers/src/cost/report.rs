@@ -46,15 +46,22 @@ impl Row {
 pub struct Report {
     /// What it ran on.
     pub machine: String,
+    /// What a reading of each clock costs.
+    pub clocks: Vec<(&'static str, f64)>,
     /// All rows: by case, then contender, then threads.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// `{"machine": .., "rows": [..]}`.
+    /// `{"machine": .., "clocks": [..], "rows": [..]}`.
     pub fn to_json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
-        json!({ "machine": self.machine, "rows": rows })
+        let clocks: Vec<Value> = self
+            .clocks
+            .iter()
+            .map(|(clock, ns)| json!({ "clock": clock, "ns": round(*ns) }))
+            .collect();
+        json!({ "machine": self.machine, "clocks": clocks, "rows": rows })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{Report, Row};
+use super::{Report, Row, clocks};
 use crate::contenders::{BARE, SEAWALL};
 use crate::{CASES, Case};
 
@@ -16,6 +16,10 @@ pub(super) fn render(report: &Report) -> String {
         if !rows.is_empty() {
             block(&mut text, case, &rows, &mut lacks);
         }
+    }
+    _ = writeln!(text, "\nclocks: ns a reading; the coarse one moves every {:?}", clocks::tick());
+    for (clock, ns) in &report.clocks {
+        _ = writeln!(text, "  {clock:<34}{ns:>7.1}");
     }
     text.push_str(LEGEND);
     for (contender, case, what) in lacks {

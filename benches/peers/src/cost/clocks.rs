@@ -1,0 +1,62 @@
+//! What a reading of each clock costs, and whether the one that the layers are given is real.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use crate::args::Failure;
+use crate::contenders;
+use crate::cost::median;
+use crate::stopwatch;
+
+/// Nanoseconds a reading of every clock, read in turns.
+pub(super) fn measure() -> Vec<(&'static str, f64)> {
+    const READINGS: u32 = 20_000;
+    let clock = contenders::CLOCK;
+    let counter = quanta::Clock::new();
+    type Read = Box<dyn Fn()>;
+    let read: [(&str, Read); 5] = [
+        ("std's Instant", Box::new(|| _ = black_box(stopwatch::now()))),
+        ("seawall's Clock", Box::new(move || _ = black_box(clock.now()))),
+        ("CLOCK_MONOTONIC", Box::new(|| _ = black_box(system(rustix::time::ClockId::Monotonic)))),
+        (
+            "CLOCK_MONOTONIC_COARSE",
+            Box::new(|| _ = black_box(system(rustix::time::ClockId::MonotonicCoarse))),
+        ),
+        ("the processor's counter (quanta)", Box::new(move || _ = black_box(counter.now()))),
+    ];
+    let mut taken = vec![Vec::new(); read.len()];
+    for _ in 0..9 {
+        for ((_, read), taken) in read.iter().zip(&mut taken) {
+            let spent = stopwatch::time(|| (0..READINGS).for_each(|_| read()));
+            taken.push(spent.as_nanos() as f64 / f64::from(READINGS));
+        }
+    }
+    read.iter().zip(taken).map(|((name, _), taken)| (*name, median(taken))).collect()
+}
+
+fn system(id: rustix::time::ClockId) -> i64 {
+    rustix::time::clock_gettime(id).tv_nsec
+}
+
+/// How far apart the coarse clock's readings are.
+pub(super) fn tick() -> Duration {
+    let tick = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
+    Duration::new(tick.tv_sec as u64, tick.tv_nsec as u32)
+}
+
+/// The layers are on the system's clock: it goes as std's does, while nobody moves it.
+pub(super) fn check() -> Result<(), Failure> {
+    const A_WHILE: Duration = Duration::from_millis(20);
+    let (start, began) = (stopwatch::now(), contenders::CLOCK.now());
+    while start.elapsed() < A_WHILE {
+        std::hint::spin_loop();
+    }
+    let (least, passed) = (start.elapsed(), contenders::CLOCK.now().since(began));
+    let most = start.elapsed();
+    if passed < A_WHILE || passed > most + A_WHILE / 10 {
+        return Err(
+            format!("the layers' clock: {passed:?} passed, of {least:?} to {most:?}").into()
+        );
+    }
+    Ok(())
+}

@@ -311,6 +311,28 @@ fn a_canary_allocates_nothing_through_ticks_and_a_roll_back() {
 }
 
 #[test]
+fn a_canary_whose_callers_stick_to_it_allocates_nothing_whether_a_call_counts_or_not() {
+    use seawall::canary::{Canary, CanaryConfig, Sticky};
+    use seawall::clock::Clock;
+    use seawall::ratio::Ratio;
+
+    let (clock, hand) = Clock::manual();
+    let config = CanaryConfig::new("payments").clock(clock).learn(Duration::ZERO).no_warm_up();
+    let who = Cell::new(0_u32);
+    let canary =
+        Canary::new(config).unwrap().sticky(|_: &_| Some(Sticky::of(who.get().to_le_bytes())));
+    let mut split =
+        canary.split(answers!(ready(Outcome::Ok(7))), answers!(ready(Outcome::Err(Failed.into()))));
+    canary.handle().set_weight(Ratio::percent(50).unwrap());
+    allocates_nothing(|| {
+        who.set((who.get() + 1) % 20);
+        assert!(call_once(&mut split).is_ready());
+        hand.advance(Duration::from_secs(1));
+    });
+    assert!(canary.handle().snapshot().totals.errors.canary.calls > 0);
+}
+
+#[test]
 fn the_layers_together_allocate_nothing() {
     let bulkhead = BulkheadLayer::new(BulkheadConfig::new("payments")).unwrap();
     let timeout = TimeoutLayer::new(TimeoutConfig::new("payments")).unwrap();

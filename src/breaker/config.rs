@@ -46,6 +46,7 @@ pub struct CircuitBreakerConfig {
     cool_down: Duration,
     cool_down_factor: f64,
     max_cool_down: Duration,
+    calls_per_probe: Option<u32>,
     jitter: f64,
     probes: usize,
     probe_lease: Option<Duration>,
@@ -97,6 +98,7 @@ impl CircuitBreakerConfig {
             cool_down: Duration::from_secs(1),
             cool_down_factor: 2.0,
             max_cool_down: Duration::from_secs(30),
+            calls_per_probe: None,
             jitter: 0.2,
             probes: 3,
             probe_lease: None,
@@ -243,6 +245,19 @@ impl CircuitBreakerConfig {
     #[must_use]
     pub fn max_cool_down(mut self, wait: Duration) -> Self {
         self.max_cool_down = wait;
+        self
+    }
+
+    /// Who has many calls tries sooner: no cool-down is longer than it takes this many calls to come, by the
+    /// calls that the window had when the circuit opened. Never below [`cool_down`](Self::cool_down), nor
+    /// above [`max_cool_down`](Self::max_cool_down). Default: off; from 1. Live. Only with a
+    /// [time window](Self::time_window): of the other kind nobody knows how long it took to fill.
+    ///
+    /// A wait that suits a fleet of small clients is long for a busy one: each second costs it hundreds of
+    /// calls, and a probe is a smaller part of what it sends.
+    #[must_use]
+    pub fn calls_per_probe(mut self, calls: u32) -> Self {
+        self.calls_per_probe = Some(calls);
         self
     }
 
@@ -425,6 +440,7 @@ impl CircuitBreakerConfig {
                     (cool_down..=DAY).contains(cap)
                 })
                 .map(nanos)?,
+                call_spans: self.call_spans()?,
                 jitter: Ratio::new(self.jitter)
                     .ok_or_else(|| ConfigError::new("jitter", self.jitter, "from 0 to 1"))?,
             },
@@ -434,6 +450,15 @@ impl CircuitBreakerConfig {
             lease: nanos(up_to_a_day("probe_lease", self.probe_lease.unwrap_or(LEASE))?),
             ramp: self.checked_ramp()?,
             shadow: self.shadow,
+        })
+    }
+
+    fn call_spans(&self) -> Result<u64, ConfigError> {
+        let Some(calls) = self.calls_per_probe else { return Ok(u64::MAX) };
+        let calls = check("calls_per_probe", calls, "from 1", |calls| *calls > 0)?;
+        Ok(match self.shape {
+            Shape::Time(span) => nanos(span).saturating_mul(calls.into()),
+            Shape::Count(_) => u64::MAX,
         })
     }
 

@@ -1,4 +1,4 @@
-//! How long a circuit stays open: exponential, jittered, capped.
+//! How long a circuit stays open: exponential, jittered, capped; shorter where many calls come.
 
 use std::time::Duration;
 
@@ -15,15 +15,19 @@ pub(crate) struct CoolDown {
     pub(crate) factor_ppm: u64,
     /// No wait is longer, in ns.
     pub(crate) cap: u64,
+    /// Nor longer than it takes so many calls to come: calls x the window's span in ns, so that divided
+    /// by the calls of a full window it is a time.
+    pub(crate) call_spans: u64,
     /// Up to this share is taken off each wait, at random, so that a fleet doesn't probe in step.
     pub(crate) jitter: Ratio,
 }
 
 impl CoolDown {
-    /// The wait after `attempt` failed tries, with the jitter that `bits` say, and not shorter than the
-    /// service's `advice`, as far as the cap lets.
-    pub(crate) fn wait(&self, attempt: u32, bits: u64, advice: Duration) -> Duration {
-        let wait = self.jittered(attempt, bits);
+    /// The wait after `attempt` failed tries, where the window had so many `calls` when the circuit opened,
+    /// with the jitter that `bits` say, and not shorter than the service's `advice`, as far as the cap lets.
+    pub(crate) fn wait(&self, attempt: u32, calls: u64, bits: u64, advice: Duration) -> Duration {
+        let longest = (self.call_spans / calls.max(1)).max(self.base).min(self.cap);
+        let wait = Self { cap: longest, ..*self }.jittered(attempt, bits);
         Duration::from_nanos(wait.max(nanos(advice).min(self.cap)))
     }
 
@@ -45,8 +49,13 @@ impl CoolDown {
 mod tests {
     use super::*;
 
-    const PLAIN: CoolDown =
-        CoolDown { base: 1_000, factor_ppm: 2_000_000, cap: 30_000, jitter: Ratio::ZERO };
+    const PLAIN: CoolDown = CoolDown {
+        base: 1_000,
+        factor_ppm: 2_000_000,
+        cap: 30_000,
+        call_spans: u64::MAX,
+        jitter: Ratio::ZERO,
+    };
 
     #[test]
     fn waits_double_up_to_the_cap() {
@@ -73,7 +82,21 @@ mod tests {
 
     #[test]
     fn the_services_advice_is_a_floor_and_the_cap_its_ceiling() {
-        let wait = |ns| PLAIN.wait(0, 7, Duration::from_nanos(ns)).as_nanos();
+        let wait = |ns| PLAIN.wait(0, 100, 7, Duration::from_nanos(ns)).as_nanos();
         assert_eq!((wait(10), wait(5_000), wait(u64::MAX)), (1_000, 5_000, 30_000));
+    }
+
+    #[test]
+    fn where_many_calls_come_the_longest_wait_is_shorter_and_never_below_the_first() {
+        // 50 calls, of a window of 10,000 ns.
+        let busy = CoolDown { call_spans: 50 * 10_000, ..PLAIN };
+        let longest = |calls| busy.wait(9, calls, 7, Duration::ZERO).as_nanos();
+        assert_eq!((longest(0), longest(10), longest(16)), (30_000, 30_000, 30_000));
+        assert_eq!((longest(50), longest(100)), (10_000, 5_000));
+        assert_eq!((longest(501), longest(u64::MAX)), (1_000, 1_000));
+        let early = |attempt| busy.wait(attempt, 100, 7, Duration::ZERO).as_nanos();
+        assert_eq!((early(0), early(1), early(2), early(3)), (1_000, 2_000, 4_000, 5_000));
+        let advised = busy.wait(9, 100, 7, Duration::from_nanos(20_000)).as_nanos();
+        assert_eq!(advised, 20_000, "what the service asks for is capped by the cap alone");
     }
 }

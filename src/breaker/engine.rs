@@ -97,6 +97,8 @@ pub(crate) struct Engine {
     pub(super) until: AtomicU64,
     /// Tries to recover that failed, since the circuit was last closed; under the gate's claim.
     pub(super) attempt: AtomicU32,
+    /// The calls that the window had when the circuit was last opened from closed; under the gate's claim.
+    pub(super) came: AtomicU64,
     /// Until when the service asked to be left alone, at the latest, in ns.
     pub(super) advised: AtomicU64,
     /// Outcomes that came too late to count.
@@ -119,6 +121,7 @@ impl Engine {
             probes: Probes::new(),
             until: AtomicU64::new(0),
             attempt: AtomicU32::new(0),
+            came: AtomicU64::new(0),
             advised: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),

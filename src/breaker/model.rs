@@ -33,6 +33,7 @@ fn settings() -> Settings {
             base: 1_000_000_000,
             factor_ppm: 1_000_000,
             cap: 1_000_000_000,
+            call_spans: u64::MAX,
             jitter: Ratio::ZERO,
         },
         probes: 1,

@@ -80,7 +80,8 @@ mod word {
     pub(super) const RAMP_STEP: usize = 13;
     pub(super) const SHADOW: usize = 14;
     pub(super) const CONSECUTIVE_SLOW: usize = 15;
-    pub(super) const COUNT: usize = 16;
+    pub(super) const CALL_SPANS: usize = 16;
+    pub(super) const COUNT: usize = 17;
 }
 
 /// The settings as calls read them.
@@ -121,10 +122,10 @@ impl LiveSettings {
     }
 
     pub(crate) fn cool_down(&self) -> CoolDown {
-        let [base, factor_ppm, cap, jitter] =
-            self.0.read([word::BASE, word::FACTOR, word::CAP, word::JITTER]);
+        let [base, factor_ppm, cap, call_spans, jitter] =
+            self.0.read([word::BASE, word::FACTOR, word::CAP, word::CALL_SPANS, word::JITTER]);
         let jitter = Ratio::from_ppm(jitter as u32).unwrap_or(Ratio::ZERO);
-        CoolDown { base, factor_ppm, cap, jitter }
+        CoolDown { base, factor_ppm, cap, call_spans, jitter }
     }
 
     pub(crate) fn probes(&self) -> usize {
@@ -166,6 +167,7 @@ fn words(settings: &Settings) -> [u64; word::COUNT] {
     words[word::BASE] = settings.cool_down.base;
     words[word::FACTOR] = settings.cool_down.factor_ppm;
     words[word::CAP] = settings.cool_down.cap;
+    words[word::CALL_SPANS] = settings.cool_down.call_spans;
     words[word::JITTER] = settings.cool_down.jitter.ppm().into();
     words[word::PROBES] = settings.probes as u64;
     words[word::LEASE] = settings.lease;

@@ -173,10 +173,16 @@ impl Engine {
         let bits = rng::mix(self.seed ^ u64::from(next.generation()));
         // Relaxed: as it was last heard.
         let advised = Moment::from_nanos(self.advised.load(Ordering::Relaxed));
-        let wait = self.live.cool_down().wait(attempt, bits, advised.since(now));
+        let calls = match attempt {
+            0 => counts.total,
+            // Relaxed: under the claim.
+            _ => self.came.load(Ordering::Relaxed),
+        };
+        let wait = self.live.cool_down().wait(attempt, calls, bits, advised.since(now));
         self.cohorts.forget();
-        // Relaxed, both: under the claim, handed on by its publication.
+        // Relaxed, all: under the claim, handed on by its publication.
         self.attempt.store(attempt, Ordering::Relaxed);
+        self.came.store(calls, Ordering::Relaxed);
         self.until.store(now.plus(wait).as_nanos(), Ordering::Relaxed);
         self.publish(claim, next, why, counts, Some(wait))
     }

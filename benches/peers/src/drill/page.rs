@@ -26,7 +26,8 @@ width:.8em;height:.8em;border-radius:2px;margin-right:.4em;vertical-align:-.05em
 .wrap{overflow-x:auto;margin-top:1rem}table{border-collapse:collapse;width:100%;font-size:.83rem;\
 font-variant-numeric:tabular-nums}th,td{padding:.3rem .5rem;text-align:right;border-top:1px solid var(--line);\
 white-space:nowrap}th{font-weight:600;color:var(--dim);border:0}th:first-child,td:first-child{text-align:left}\
-td.bad{color:var(--failed);font-weight:600}footer{color:var(--dim);font-size:.85rem}\
+.axis div{position:relative;height:1.2em;font-size:.72rem;color:var(--dim);font-variant-numeric:tabular-nums}\
+.axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}td.bad{color:var(--failed);font-weight:600}footer{color:var(--dim);font-size:.85rem}\
 @media(max-width:640px){.lane{grid-template-columns:1fr;gap:.1rem}}";
 
 /// The page with these rows; of several seeds, the timelines are the first's.
@@ -55,6 +56,7 @@ pub(super) fn page(rows: &[Row]) -> String {
         for row in of.iter().filter(|row| row.seed == seed) {
             page.push_str(&lane(row));
         }
+        page.push_str(&axis(of[0]));
         page.push_str(&table(&of));
         page.push_str("</section>");
     }
@@ -116,14 +118,43 @@ fn bars(seconds: &[Second]) -> Vec<Second> {
     seconds.chunks_exact(each).map(sum).collect()
 }
 
+/// The seconds that are shown, from, to.
+fn shown(row: &Row) -> (usize, usize) {
+    let first = (row.marks.0 - BEFORE).max(0.0) as usize;
+    // The last ten seconds are there for late answers only.
+    (first, row.timeline.len().saturating_sub(11).max(first + 2).min(row.timeline.len()))
+}
+
+/// When it was, under the bands: since the trigger.
+fn axis(row: &Row) -> String {
+    let (first, last) = shown(row);
+    let trigger = row.marks.0;
+    let length = (last - first) as f64;
+    let step = STEPS.into_iter().find(|step| length / step <= 10.0).unwrap_or(600.0);
+    let mut axis = String::from("<div class='lane axis'><b></b><div>");
+    let mut at = 0.0;
+    while trigger + at < last as f64 {
+        let told = match at as u64 {
+            0 => "trigger".to_owned(),
+            seconds if step < 60.0 => format!("{seconds} s"),
+            seconds => format!("{} min", seconds / 60),
+        };
+        let left = (trigger + at - first as f64) / length * 100.0;
+        let _ = write!(axis, "<span style='left:{left:.1}%'>{told}</span>");
+        at += step;
+    }
+    axis + "</div></div>"
+}
+
+/// Seconds between two marks of an axis: at most ten marks.
+const STEPS: [f64; 7] = [5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
+
 /// One stack's band.
 fn lane(row: &Row) -> String {
     let about = CONTENDERS.iter().find(|one| one.name == row.contender).map_or("", |one| one.about);
     let own = if row.contender == SEAWALL { " own" } else { "" };
-    let first = (row.marks.0 - BEFORE).max(0.0) as usize;
-    // The last ten seconds are there for late answers only.
-    let last = row.timeline.len().saturating_sub(11).max(first + 2);
-    let shown = &row.timeline[first..last.min(row.timeline.len())];
+    let (first, last) = shown(row);
+    let shown = &row.timeline[first..last];
     let x = |second: f64| (second - first as f64) / shown.len() as f64 * WIDTH;
     let shown = &bars(shown)[..];
     let span = shown.len() as f64;

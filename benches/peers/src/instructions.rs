@@ -3,14 +3,15 @@
 //! A count is the same on every run, so a change shows where a clock would see noise. This program
 //! runs itself twice under callgrind with different numbers of calls; what differs is what the
 //! calls took. Readings of the clock are system calls under valgrind and count as next to nothing,
-//! so a count says nothing about their cost. Only polled cases are counted, on one thread.
+//! so a count says nothing about their cost. Only polled cases are counted, on one thread; and not the one with a
+//! recorder of metrics, which at its start waits for a clock to be calibrated.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::args::{Args, Failure};
-use crate::cases::{self, Case, Manner};
+use crate::cases::{self, Case, Manner, Work};
 use crate::{CASES, contenders, machine, runtimes};
 
 /// Calls in the two runs of each count.
@@ -64,12 +65,15 @@ pub fn spin(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Can a call of this case be counted?
+pub fn is_counted(case: &Case) -> bool {
+    case.manner != Manner::OnRuntime && case.work != Work::Metrics
+}
+
 fn chosen(args: &Args) -> Vec<(&'static Case, &'static str)> {
     let runtime = runtimes::undriven();
     let _context = runtime.enter();
-    let cases = CASES
-        .iter()
-        .filter(|case| args.admits("case", case.name) && case.manner != Manner::OnRuntime);
+    let cases = CASES.iter().filter(|case| is_counted(case) && args.admits("case", case.name));
     let contenders = contenders::all();
     let contenders = contenders.iter().filter(|who| args.admits("contender", who.name()));
     cases

@@ -22,7 +22,7 @@ pub use rounds::Pace;
 pub(crate) use rounds::median;
 
 use crate::args::{Args, Failure};
-use crate::cases::{self, Manner};
+use crate::cases;
 use crate::crew::Crew;
 use crate::{CASES, instructions, machine, runtimes};
 
@@ -63,7 +63,7 @@ pub fn measure(args: &Args, pace: Pace) -> Result<Report, Failure> {
 fn add_instructions(report: &mut Report) -> Result<(), Failure> {
     for row in report.rows.iter_mut().filter(|row| row.threads == 1) {
         let case = cases::find(row.case).expect("rows are of known cases");
-        if case.manner != Manner::OnRuntime {
+        if instructions::is_counted(case) {
             row.instructions = Some(instructions::count(case, row.contender)?);
         }
     }

@@ -7,12 +7,11 @@
 //!
 //! # What a reading costs
 //! On Linux a reading of the monotonic clock costs some 30 ns, more than most layers do; one of its
-//! *coarse* sister, which moves at each tick of the kernel (every 1 to 10 ms), some 4 ns. Is a second
+//! *coarse* sister, which moves at each tick of the kernel (every 1 to 10 ms), a third of that. Is a second
 //! over? Has a call lasted longer than 500 ms? Where every span that a room measures is 25 ticks or longer
 //! it reads the coarse clock, and is wrong by at most one tick: less than one part in 25. Rooms that
 //! measure latency itself (the canary, an adaptive limit, a hedge) always read the fine one.
-//! `clocks_by_cost`, in `benches/README.md`, has the figures, and those of the processor's own counter,
-//! which costs 11 ns here, and for which somebody has to see to it that it runs evenly on all cores.
+//! `benches/README.md` has the figures, and those of the processor's own counter.
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,30 +10,34 @@ use crate::stopwatch;
 
 /// Nanoseconds a reading of every clock, read in turns.
 pub(super) fn measure() -> Vec<(&'static str, f64)> {
-    const READINGS: u32 = 20_000;
     let clock = contenders::CLOCK;
     let counter = quanta::Clock::new();
-    type Read = Box<dyn Fn()>;
-    let read: [(&str, Read); 5] = [
-        ("std's Instant", Box::new(|| _ = black_box(stopwatch::now()))),
-        ("seawall's Clock", Box::new(move || _ = black_box(clock.now()))),
-        ("CLOCK_MONOTONIC", Box::new(|| _ = black_box(system(rustix::time::ClockId::Monotonic)))),
-        (
-            "CLOCK_MONOTONIC_COARSE",
-            Box::new(|| _ = black_box(system(rustix::time::ClockId::MonotonicCoarse))),
-        ),
-        ("the processor's counter (quanta)", Box::new(move || _ = black_box(counter.now()))),
+    let clocks = [
+        ("std's Instant", batch(stopwatch::now)),
+        ("seawall's Clock", batch(move || clock.now())),
+        ("CLOCK_MONOTONIC", batch(|| system(rustix::time::ClockId::Monotonic))),
+        ("CLOCK_MONOTONIC_COARSE", batch(|| system(rustix::time::ClockId::MonotonicCoarse))),
+        ("the processor's counter (quanta)", batch(move || counter.now())),
     ];
-    let mut taken = vec![Vec::new(); read.len()];
+    let mut taken = vec![Vec::new(); clocks.len()];
     for _ in 0..9 {
-        for ((_, read), taken) in read.iter().zip(&mut taken) {
-            let spent = stopwatch::time(|| (0..READINGS).for_each(|_| read()));
-            taken.push(spent.as_nanos() as f64 / f64::from(READINGS));
+        for ((_, read), taken) in clocks.iter().zip(&mut taken) {
+            taken.push(read());
         }
     }
-    read.iter().zip(taken).map(|((name, _), taken)| (*name, median(taken))).collect()
+    clocks.iter().zip(taken).map(|((name, _), taken)| (*name, median(taken))).collect()
 }
 
+/// Many readings: nanoseconds each.
+fn batch<T>(read: impl Fn() -> T + 'static) -> Box<dyn Fn() -> f64> {
+    const READINGS: u32 = 20_000;
+    Box::new(move || {
+        let spent = stopwatch::time(|| (0..READINGS).for_each(|_| _ = black_box(read())));
+        spent.as_nanos() as f64 / f64::from(READINGS)
+    })
+}
+
+#[inline]
 fn system(id: rustix::time::ClockId) -> i64 {
     rustix::time::clock_gettime(id).tv_nsec
 }
